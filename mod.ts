@@ -51,10 +51,46 @@ export {
 } from "./src/uapi/bpf_attr.ts";
 
 // memory
+export { AddressSpace, type Vma } from "./src/memory/address_space.ts";
+export { type MappedFile, mappedFile } from "./src/memory/mapped_file.ts";
+export { parseProcMaps, type ProcMapsEntry } from "./src/memory/proc_maps.ts";
 
 // elf
+export { type ReadAt, readBuildId, readBuildIdFrom } from "./src/elf/build_id.ts";
+export {
+  type Ehdr,
+  type ElfIdent,
+  encodeEhdr,
+  encodePhdr,
+  encodeShdr,
+  encodeSym,
+  type Nhdr,
+  parseEhdr,
+  parsePhdrs,
+  parseShdrs,
+  type Phdr,
+  type Shdr,
+  type Sym,
+} from "./src/elf/headers.ts";
+export { type ElfNote, elfNotes, encodeNote } from "./src/elf/notes.ts";
 
 // kernel
+export {
+  KERNEL_RELEASES,
+  type FreelistLocks,
+  type KernelProfile,
+  kernelProfile,
+  type KernelRelease,
+} from "./src/kernel/profile.ts";
+export { jhash2 } from "./src/kernel/jhash.ts";
+export { PcpuFreelist } from "./src/kernel/pcpu_freelist.ts";
+export { CpuSchedule, type ScheduleRates } from "./src/kernel/cpu_schedule.ts";
+export { type BuildIdOutcome, buildIdParse, explainBuildIdParse } from "./src/kernel/build_id_parse.ts";
+export { CallTrace, type TraceStep } from "./src/kernel/call_trace.ts";
+export type { CallContext } from "./src/kernel/call_context.ts";
+export type { StackMapAttr } from "./src/kernel/map_create.ts";
+export { StackMap, type StackMapOptions } from "./src/kernel/stack_map.ts";
+export { getStack } from "./src/kernel/get_stack.ts";
 
 // dump
 
