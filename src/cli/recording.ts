@@ -1,9 +1,9 @@
 // Owns the recording of a running kernel that testdata holds: its files, and replaying it through the model.
 import { AddressSpace } from "../memory/address_space.ts";
 import { mappedFile } from "../memory/mapped_file.ts";
+import { CallTrace } from "../kernel/call_trace.ts";
+import { kernelProfile, type KernelRelease } from "../kernel/profile.ts";
 import { StackMap } from "../kernel/stack_map.ts";
-import type { KernelRelease } from "../kernel/profile.ts";
-import { kernelProfile } from "../kernel/profile.ts";
 import { BPF_F_STACK_BUILD_ID } from "../uapi/bpf.ts";
 import { FormatError } from "../base/format_error.ts";
 import { viewOf } from "../base/bytes.ts";
@@ -143,10 +143,20 @@ export interface ReplayResult {
   ipDump: true | number;
   /** Likewise for the map of build IDs. */
   buildIdDump: true | number;
+  /** Why the call that was asked for came out as it did, on the map of build IDs. */
+  explanation?: string;
 }
 
-/** Runs every recorded call through the model, as `kernel` if given, and compares ids and both dumps. */
-export function replay(recording: Recording, kernel: KernelRelease = recording.meta.kernel): ReplayResult {
+/**
+ * Runs every recorded call through the model, as `kernel` if given, and compares ids and both dumps.
+ *
+ * @param explain Number of a call to trace, −1 for none.
+ */
+export function replay(
+  recording: Recording,
+  kernel: KernelRelease = recording.meta.kernel,
+  explain: number = -1,
+): ReplayResult {
   const { nrCpus, helperFlags, maxEntries, depthIp, depthBuildId } = recording.meta;
   const addressSpace = AddressSpace.fromProcMaps(recording.maps, (path) => {
     const bytes = recording.open(path);
@@ -161,8 +171,14 @@ export function replay(recording: Recording, kernel: KernelRelease = recording.m
   const result: ReplayResult = { calls: 0, equalCalls: 0, ipDump: true, buildIdDump: true };
   for (const { cpu, ips, idIp, idBuildId } of recordedCalls(recording)) {
     const context = { cpu, addressSpace };
+    const trace = result.calls === explain ? new CallTrace() : undefined;
     const gotIp = ipMap.getStackid(ips, helperFlags, context);
-    const gotBuildId = buildIdMap.getStackid(ips, helperFlags, context);
+    const gotBuildId = buildIdMap.getStackid(
+      ips,
+      helperFlags,
+      trace === undefined ? context : { ...context, trace },
+    );
+    if (trace !== undefined) result.explanation = trace.toString();
     if (gotIp === idIp && gotBuildId === idBuildId) {
       result.equalCalls++;
     } else {

@@ -1,0 +1,164 @@
+// Owns what the command line needs of its runtime: files, directories, output. Deno's own calls where there is
+// Deno, since loading its node:fs costs more than a short command takes; node:fs in Bun and Node.
+
+/** A file opened for reading. */
+export interface OpenFile {
+  /** Up to `length` bytes at `offset`, fewer at the end of the file. Valid until the next read of any file. */
+  read(offset: number, length: number): Uint8Array;
+  close(): void;
+}
+
+/** What a directory entry is, symbolic links not followed. */
+export type EntryKind = "file" | "directory" | "other";
+
+/** The runtime as the commands see it. Failures throw an `Error` whose message says what the system said. */
+export interface Host {
+  readonly args: string[];
+  /** Whether standard error is a terminal, so that progress may be shown. */
+  readonly interactive: boolean;
+  open(path: string): OpenFile;
+  readFile(path: string): Uint8Array;
+  /** What `path` is, symbolic links followed; `undefined` if nothing is there. */
+  kind(path: string): EntryKind | undefined;
+  list(path: string): { name: string; kind: EntryKind }[];
+  write(text: string): void;
+  writeError(text: string): void;
+  exit(code: number): never;
+}
+
+// The part of Deno's namespace that is used, so that the file type-checks and loads without Deno.
+interface DenoFile extends Disposable {
+  seekSync(offset: number, whence: number): number;
+  readSync(into: Uint8Array): number | null;
+  close(): void;
+}
+interface Info {
+  isFile: boolean;
+  isDirectory: boolean;
+}
+interface DenoNamespace {
+  args: string[];
+  openSync(path: string): DenoFile;
+  readFileSync(path: string): Uint8Array;
+  statSync(path: string): Info;
+  readDirSync(path: string): Iterable<Info & { name: string }>;
+  errors: { NotFound: new () => Error };
+  stdout: { writeSync(bytes: Uint8Array): number };
+  stderr: { writeSync(bytes: Uint8Array): number; isTerminal(): boolean };
+  exit(code: number): never;
+}
+
+let scratch: Uint8Array = new Uint8Array(1 << 16);
+
+// Reads until `length` bytes or the end of the file.
+function fill(length: number, readSome: (into: Uint8Array, done: number) => number): Uint8Array {
+  if (scratch.length < length) scratch = new Uint8Array(length);
+  let done = 0;
+  while (done < length) {
+    const got = readSome(scratch.subarray(done, length), done);
+    if (got <= 0) break;
+    done += got;
+  }
+  return scratch.subarray(0, done);
+}
+
+function writeAll(text: string, write: (bytes: Uint8Array) => number): void {
+  let bytes = new TextEncoder().encode(text);
+  while (bytes.length > 0) bytes = bytes.subarray(write(bytes));
+}
+
+const kindOf = (info: Info): EntryKind => info.isFile ? "file" : info.isDirectory ? "directory" : "other";
+
+function denoHost(deno: DenoNamespace): Host {
+  return {
+    args: deno.args,
+    interactive: deno.stderr.isTerminal(),
+    open(path) {
+      const file = deno.openSync(path);
+      let position = 0;
+      return {
+        read: (offset, length) =>
+          fill(length, (into, done) => {
+            if (position !== offset + done) position = file.seekSync(offset + done, 0);
+            const got = file.readSync(into) ?? 0;
+            position += got;
+            return got;
+          }),
+        close: () => file.close(),
+      };
+    },
+    readFile: (path) => deno.readFileSync(path),
+    kind(path) {
+      try {
+        return kindOf(deno.statSync(path));
+      } catch (error) {
+        if (error instanceof deno.errors.NotFound) return undefined;
+        throw error;
+      }
+    },
+    list: (path) => Array.from(deno.readDirSync(path), (entry) => ({ name: entry.name, kind: kindOf(entry) })),
+    write: (text) => writeAll(text, (bytes) => deno.stdout.writeSync(bytes)),
+    writeError: (text) => writeAll(text, (bytes) => deno.stderr.writeSync(bytes)),
+    exit: (code) => deno.exit(code),
+  };
+}
+
+async function nodeHost(): Promise<Host> {
+  const fs = await import("node:fs");
+  const { default: process } = await import("node:process");
+  const infoOf = (entry: { isFile(): boolean; isDirectory(): boolean }): Info => ({
+    isFile: entry.isFile(),
+    isDirectory: entry.isDirectory(),
+  });
+  return {
+    args: process.argv.slice(2),
+    interactive: process.stderr.isTTY === true,
+    open(path) {
+      const fd = fs.openSync(path, "r");
+      return {
+        read: (offset, length) =>
+          fill(length, (into, done) => fs.readSync(fd, into, 0, into.length, offset + done)),
+        close: () => fs.closeSync(fd),
+      };
+    },
+    readFile: (path) => new Uint8Array(fs.readFileSync(path)),
+    kind(path) {
+      const info = fs.statSync(path, { throwIfNoEntry: false });
+      return info === undefined ? undefined : kindOf(infoOf(info));
+    },
+    list: (path) =>
+      fs.readdirSync(path, { withFileTypes: true }).map((entry) => ({
+        name: entry.name,
+        kind: kindOf(infoOf(entry)),
+      })),
+    write: (text) => writeAll(text, (bytes) => fs.writeSync(1, bytes)),
+    writeError: (text) => writeAll(text, (bytes) => fs.writeSync(2, bytes)),
+    exit: (code) => process.exit(code),
+  };
+}
+
+/** The host this process runs on. */
+export async function openHost(): Promise<Host> {
+  const deno = (globalThis as { Deno?: Partial<DenoNamespace> }).Deno;
+  return deno?.openSync === undefined ? await nodeHost() : denoHost(deno as DenoNamespace);
+}
+
+/** Every regular file at or below `path`, in the order of names; symbolic links below it are not followed. */
+export function* walk(host: Host, path: string, onError: (path: string, error: Error) => void): Generator<string> {
+  // A list instead of recursion: directories can nest as deep as a hostile file system likes.
+  const pending = [path];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    if (host.kind(next) !== "directory") {
+      yield next;
+      continue;
+    }
+    try {
+      const entries = host.list(next).sort((a, b) => (a.name < b.name ? 1 : -1));
+      for (const { name, kind } of entries) {
+        if (kind !== "other") pending.push(next.endsWith("/") ? next + name : `${next}/${name}`);
+      }
+    } catch (error) {
+      onError(next, error as Error);
+    }
+  }
+}
