@@ -6,7 +6,7 @@ import { BuildIdTranslator } from "./build_id_offset.ts";
 import type { CallContext } from "./call_context.ts";
 import { DEFAULT_KERNEL, kernelProfile, type KernelRelease } from "./profile.ts";
 import { PERF_MAX_STACK_DEPTH } from "./stack_map.ts";
-import { requireLittleEndianHost, WordView } from "./words.ts";
+import { copyWords, requireLittleEndianHost, WordView } from "./words.ts";
 
 const FLAGS = BPF_F_SKIP_FIELD_MASK | BPF_F_USER_STACK | BPF_F_USER_BUILD_ID;
 const translators = new Map<KernelRelease, BuildIdTranslator>();
@@ -75,7 +75,7 @@ export function getStack(
   const records = to >= 0 ? target.words : new Int32Array(used / 4);
   const at = to >= 0 ? to : 0;
   if (!buildId) {
-    for (let i = 0; i < 2 * depth; i++) records[at + i] = source.words[from + i];
+    copyWords(source.words, from, records, at, 2 * depth);
   } else {
     let translator = translators.get(kernel);
     if (translator === undefined) translators.set(kernel, translator = new BuildIdTranslator(profile));

@@ -15,7 +15,7 @@ import { jhashWords } from "./jhash.ts";
 import { checkMapCreate, mapMemUsage, type StackMapAttr } from "./map_create.ts";
 import { PcpuFreelist } from "./pcpu_freelist.ts";
 import { DEFAULT_KERNEL, type KernelProfile, kernelProfile, type KernelRelease } from "./profile.ts";
-import { requireLittleEndianHost, WordView } from "./words.ts";
+import { copyWords, requireLittleEndianHost, sameWords, WordView } from "./words.ts";
 
 /** The machine a {@linkcode StackMap} lives on. */
 export interface StackMapOptions {
@@ -184,12 +184,10 @@ export class StackMap {
   ): number {
     const data = this.#data;
     const length = 2 * depth;
-    if (hashMatches && this.#depths[element] === depth) {
-      const at = element * this.#elementWords;
-      let i = 0;
-      while (i < length && data[at + i] === words[from + i]) i++;
-      if (i === length) return this.#answer(context, id, "the same frames are there");
-    }
+    if (
+      hashMatches && this.#depths[element] === depth &&
+      sameWords(data, element * this.#elementWords, words, from, length)
+    ) return this.#answer(context, id, "the same frames are there");
     if (element >= 0 && (flags & BPF_F_REUSE_STACKID) === 0) {
       return this.#answer(context, -ERRNO.EEXIST, `another stack has bucket ${id}`);
     }
@@ -198,7 +196,7 @@ export class StackMap {
     const fresh = this.freelist.pop(cpu, nmi);
     if (fresh < 0) return this.#answer(context, -ERRNO.ENOMEM, "no element is free");
     const at = fresh * this.#elementWords;
-    for (let i = 0; i < length; i++) data[at + i] = words[from + i];
+    copyWords(words, from, data, at, length);
     this.#put(id, hash, fresh, depth, element, cpu, nmi);
     return this.#answer(context, id, element < 0 ? "stored" : "stored in place of the stack that was there");
   }
@@ -235,15 +233,12 @@ export class StackMap {
       context?.trace?.add("stack_map_get_build_id_offset", `${fallback}: every frame is kept as IP`);
       translator.keepIps(data, at, words, from, depth);
     }
-    if (hashMatches && this.#depths[element] === depth) {
-      const old = element * this.#elementWords;
-      const length = BUILD_ID_WORDS * depth;
-      let i = 0;
-      while (i < length && data[old + i] === data[at + i]) i++;
-      if (i === length) {
-        this.freelist.push(fresh, cpu, nmi);
-        return this.#answer(context, id, "the same records are there");
-      }
+    if (
+      hashMatches && this.#depths[element] === depth &&
+      sameWords(data, element * this.#elementWords, data, at, BUILD_ID_WORDS * depth)
+    ) {
+      this.freelist.push(fresh, cpu, nmi);
+      return this.#answer(context, id, "the same records are there");
     }
     if (element >= 0 && (flags & BPF_F_REUSE_STACKID) === 0) {
       this.freelist.push(fresh, cpu, nmi);
