@@ -40,7 +40,12 @@ export class FormatError extends Error {
   /** The value found there; `undefined` where the input ended before it. */
   readonly value: number | bigint | string | undefined;
 
-  /** @param problem What is wrong, as a clause: `"is not an ELF magic"`. @param detail Where. */
+  /**
+   * Builds the message from its parts.
+   *
+   * @param problem What is wrong, as a clause: `"is not an ELF magic"`.
+   * @param detail Where.
+   */
   constructor(problem: string, detail: FormatErrorDetail) {
     const { offset, field, value } = detail;
     const shown = value === undefined ? "" : ` = ${typeof value === "string" ? JSON.stringify(value) : value}`;

@@ -87,7 +87,7 @@ export function writeStruct(
   offset: number,
   littleEndian: boolean,
 ): void {
-  if (offset < 0 || layout.size > view.byteLength - offset) {
+  if (!(offset >= 0 && layout.size <= view.byteLength - offset)) {
     throw new RangeError(`${layout.name} needs ${layout.size} bytes at ${offset}, there are ${view.byteLength}`);
   }
   const source = value as Record<string, number | bigint | Uint8Array | undefined>;

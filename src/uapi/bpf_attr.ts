@@ -128,7 +128,8 @@ export function encodeMapCreateAttr(attr: MapCreateAttr, littleEndian: boolean =
  * Reads `union bpf_attr` of a `BPF_MAP_CREATE` call, every field set. Like the kernel it takes a shorter union as
  * zero-extended.
  *
- * @throws {FormatError} If a byte past the known fields is not zero, where the kernel answers -E2BIG.
+ * @throws {FormatError} If a byte past the known fields is not zero. A kernel that knows no more fields than these
+ *   answers -EINVAL there, and -E2BIG past the end of its whole union.
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";

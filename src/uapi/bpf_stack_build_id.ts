@@ -121,7 +121,10 @@ export class StackBuildIdView {
   readonly #view: DataView;
 
   /**
+   * Looks at the caller's bytes.
+   *
    * @param bytes A multiple of 32 bytes; kept, not copied.
+   * @param littleEndian Byte order of the machine that wrote them; little by default.
    * @throws {FormatError} If the length is not a multiple of 32.
    */
   constructor(bytes: Uint8Array, littleEndian: boolean = true) {

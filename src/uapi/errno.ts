@@ -325,7 +325,12 @@ export class KernelError extends Error {
   /** The errno's name. */
   readonly code: ErrnoName;
 
-  /** @param code The errno's name. @param reason Which check failed, as a clause. */
+  /**
+   * Builds the message from name and reason.
+   *
+   * @param code The errno's name.
+   * @param reason Which check failed, as a clause.
+   */
   constructor(code: ErrnoName, reason: string) {
     super(`${code}: ${reason}`);
     this.errno = ERRNO[code];

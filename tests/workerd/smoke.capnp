@@ -1,0 +1,14 @@
+# Owns the workerd configuration of the smoke test: the bundle of mod.ts beside the tests that use it.
+using Workerd = import "/workerd/workerd.capnp";
+
+const smoke :Workerd.Worker = (
+  modules = [
+    (name = "smoke.js", esModule = embed "smoke.js"),
+    (name = "stackmap.js", esModule = embed "stackmap.js"),
+  ],
+  compatibilityDate = "2026-01-01",
+);
+
+const config :Workerd.Config = (
+  services = [(name = "smoke", worker = .smoke)],
+);
