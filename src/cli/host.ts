@@ -103,7 +103,8 @@ function denoHost(deno: DenoNamespace): Host {
   };
 }
 
-async function nodeHost(): Promise<Host> {
+/** The host by means of `node:fs` and `node:process`, which every runtime has. */
+export async function nodeHost(): Promise<Host> {
   const fs = await import("node:fs");
   const { default: process } = await import("node:process");
   const infoOf = (entry: { isFile(): boolean; isDirectory(): boolean }): Info => ({
@@ -146,19 +147,16 @@ export async function openHost(): Promise<Host> {
 /** Every regular file at or below `path`, in the order of names; symbolic links below it are not followed. */
 export function* walk(host: Host, path: string, onError: (path: string, error: Error) => void): Generator<string> {
   // A list instead of recursion: directories can nest as deep as a hostile file system likes.
-  const pending = [path];
+  const pending: { path: string; kind: EntryKind | undefined }[] = [{ path, kind: host.kind(path) }];
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    if (host.kind(next) !== "directory") {
-      yield next;
-      continue;
-    }
+    if (next.kind === "file") yield next.path;
+    if (next.kind !== "directory") continue;
+    const base = next.path.endsWith("/") ? next.path : `${next.path}/`;
     try {
-      const entries = host.list(next).sort((a, b) => (a.name < b.name ? 1 : -1));
-      for (const { name, kind } of entries) {
-        if (kind !== "other") pending.push(next.endsWith("/") ? next + name : `${next}/${name}`);
-      }
+      const entries = host.list(next.path).sort((a, b) => (a.name < b.name ? 1 : -1));
+      for (const { name, kind } of entries) pending.push({ path: base + name, kind });
     } catch (error) {
-      onError(next, error as Error);
+      onError(next.path, error as Error);
     }
   }
 }

@@ -1,60 +1,6 @@
-// Owns the command line's entry: which command runs, and how its failures are shown.
-import { type Command, EXIT_FAILED, EXIT_OK, EXIT_USAGE, UsageError } from "./command.ts";
-import { type Host, openHost } from "./host.ts";
-
-// Each command is loaded when it is asked for: a short one starts in the time that it needs itself.
-const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
-  symbolize: () => import("./symbolize.ts"),
-  buildid: () => import("./buildid.ts"),
-  survey: () => import("./survey.ts"),
-  replay: () => import("./replay.ts"),
-  demo: () => import("./demo.ts"),
-};
-
-async function main(host: Host): Promise<number> {
-  const [name, ...args] = host.args;
-  if (name === undefined || name === "--help" || name === "-h" || name === "help") {
-    host.write(await overview());
-    return name === undefined ? EXIT_USAGE : EXIT_OK;
-  }
-  if (!Object.hasOwn(COMMANDS, name)) {
-    throw new UsageError(
-      `there is no command ${JSON.stringify(name)}: there are ${Object.keys(COMMANDS).join(", ")}`,
-    );
-  }
-  const { command } = await COMMANDS[name]();
-  if (args.includes("--help") || args.includes("-h")) {
-    host.write(command.help);
-    return EXIT_OK;
-  }
-  return await command.run(host, args);
-}
-
-async function overview(): Promise<string> {
-  const lines = ["Linux BPF stack maps: decode, symbolize, model.", "", "usage: stackmap COMMAND …", ""];
-  for (const [name, load] of Object.entries(COMMANDS)) {
-    lines.push(`  ${name.padEnd(10)} ${(await load()).command.summary}`);
-  }
-  lines.push("", "stackmap COMMAND --help tells more of each.", "");
-  return lines.join("\n");
-}
+// Owns the command line's entry point.
+import { runCli } from "./cli.ts";
+import { openHost } from "./host.ts";
 
 const host = await openHost();
-let code: number;
-try {
-  code = await main(host);
-} catch (error) {
-  if (!(error instanceof Error)) throw error;
-  if (isClosedPipe(error)) {
-    code = EXIT_OK; // the reader, such as head, has all that it wanted
-  } else {
-    const usage = error instanceof UsageError;
-    host.writeError(`stackmap: ${error.message}${usage ? "\nTry --help." : ""}\n`);
-    code = usage ? EXIT_USAGE : EXIT_FAILED;
-  }
-}
-host.exit(code);
-
-function isClosedPipe(error: Error): boolean {
-  return error.name === "BrokenPipe" || (error as { code?: string }).code === "EPIPE";
-}
+host.exit(await runCli(host));

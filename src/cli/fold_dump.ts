@@ -1,0 +1,59 @@
+// Owns the main job: decoded stacks and an index in, folded stacks and an account of the frames out.
+import { BPF_STACK_BUILD_ID_IP } from "../uapi/bpf.ts";
+import type { StackColumns } from "../dump/columns.ts";
+import { type FoldedFrame, foldStacks, formatFolded, frameFallbackName } from "../profile/folded.ts";
+import type { BuildIdIndex } from "../symbolize/build_id_index.ts";
+import { RESOLVE_REASONS } from "../symbolize/resolution.ts";
+import { percent } from "./command.ts";
+
+/** What {@linkcode foldDump} made. */
+export interface FoldedDump {
+  /** Folded stacks with counts. */
+  text: string;
+  /** One line: how many frames were resolved, kept as IP and unknown, and why they are unknown. */
+  summary: string;
+}
+
+/**
+ * Folds the stacks of a dump, each frame named after its symbol, else after its binary and offset.
+ *
+ * @param counts How often each id occurred; each stack of the dump counts 1 without them.
+ * @param skipped The helper skipped frames, so that even the first frame of a stack is a return address.
+ */
+export function foldDump(
+  columns: StackColumns,
+  index: BuildIdIndex,
+  counts: Map<number, number> | undefined,
+  skipped: boolean,
+): FoldedDump {
+  const name = (frame: FoldedFrame): string => {
+    if (frame.status === BPF_STACK_BUILD_ID_IP) return frameFallbackName(frame);
+    const returnAddress = skipped || !frame.innermost;
+    const { symbol, binary } = index.resolve(frame.build_id, frame.offset, { returnAddress });
+    if (symbol !== undefined) return symbol.name;
+    if (binary === undefined || binary.name === "") return frameFallbackName(frame);
+    return `${binary.name.replace(/.*\//, "")}+0x${frame.offset.toString(16)} [unknown]`;
+  };
+  return { text: formatFolded(foldStacks(columns, name, counts)), summary: summarize(columns, index, skipped) };
+}
+
+function summarize(columns: StackColumns, index: BuildIdIndex, skipped: boolean): string {
+  const { idIndex, offsetLo, offsetHi, buildIds, first } = columns;
+  const frames = { idIndex, offsetLo, offsetHi, buildIds };
+  const { reason } = index.resolveColumns(
+    skipped ? { ...frames, first: new Uint32Array(0) } : { ...frames, first },
+  );
+  const reasons = new Map<string, number>();
+  let resolved = 0;
+  let kept = 0;
+  for (let row = 0; row < reason.length; row++) {
+    if (columns.status[row] === BPF_STACK_BUILD_ID_IP) kept++;
+    else if (reason[row] === 0) resolved++;
+    else reasons.set(RESOLVE_REASONS[reason[row]], (reasons.get(RESOLVE_REASONS[reason[row]]) ?? 0) + 1);
+  }
+  const total = reason.length;
+  const unknown = total - resolved - kept;
+  const why = [...reasons].sort((a, b) => b[1] - a[1]).map(([text, count]) => `${count} ${text}`).join(", ");
+  return `${total} frames in ${columns.ids.length} stacks: ${resolved} resolved (${percent(resolved, total)}), ` +
+    `${kept} kept as IP, ${unknown} unknown${why === "" ? "" : ` (${why})`}\n`;
+}

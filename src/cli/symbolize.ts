@@ -1,0 +1,166 @@
+// Owns `symbolize`: the user's own dump and binaries to folded stacks.
+import { toHex } from "../base/bytes.ts";
+import { FormatError } from "../base/format_error.ts";
+import { parseBpftoolDump } from "../dump/bpftool.ts";
+import type { StackColumns } from "../dump/columns.ts";
+import { decodeStacks } from "../dump/decode.ts";
+import { looksLikeBuildIds } from "../dump/detect.ts";
+import { readBuildIdFrom } from "../elf/build_id.ts";
+import { BuildIdIndex } from "../symbolize/build_id_index.ts";
+import { BPF_BUILD_ID_SIZE, BPF_F_STACK_BUILD_ID } from "../uapi/bpf.ts";
+import { type Command, EXIT_FAILED, EXIT_OK, parseOptions, UsageError, wholeNumber } from "./command.ts";
+import { foldDump } from "./fold_dump.ts";
+import { type Host, walk } from "./host.ts";
+
+/** `symbolize --dump FILE [--elf FILE|DIR]…`. */
+export const command: Command = {
+  summary: "turn a dump of a stack map into folded stacks",
+  help: `usage: stackmap symbolize --dump FILE [--elf FILE|DIR]… [option]…
+
+Prints folded stacks, "outermost;…;innermost COUNT", which flame graph tools read; then, on standard error, how many
+frames were resolved, kept as IP, and unknown.
+
+  --dump FILE        what "bpftool map dump -j" printed, or raw records: u32 id, then the value
+  --elf FILE|DIR     a binary or separate debug file, or a directory to search for those that the dump names; as
+                     often as needed
+  --counts FILE      how often each id occurred: lines "ID COUNT"; each stack counts 1 without it
+  --value-size N     size of a value of a raw dump in bytes (4064, which is 127 frames with build IDs)
+  --addresses        the map holds addresses, not build IDs (else found out from the values)
+  --skipped          the helper skipped frames: the first frame of a stack is a return address, too
+  --big-endian       the dump is of a big-endian machine
+
+exit code: 0, or 1 if a file can't be read or is not what it should be
+`,
+  run,
+};
+
+function run(host: Host, args: string[]): number {
+  const parsed = parseOptions(args, ["addresses", "skipped", "big-endian"], [
+    "dump",
+    "elf",
+    "counts",
+    "value-size",
+  ]);
+  const dumps = parsed.values.get("dump") ?? [];
+  if (dumps.length !== 1) throw new UsageError("symbolize needs one --dump");
+  if (parsed.operands.length > 0) {
+    throw new UsageError(`what is ${parsed.operands[0]}? Binaries are named with --elf`);
+  }
+  const littleEndian = !parsed.flags.has("big-endian");
+  const columns = inFile(
+    dumps[0],
+    () =>
+      readDump(
+        host.readFile(dumps[0]),
+        wholeNumber(parsed, "value-size", 8, 4064),
+        littleEndian,
+        parsed.flags.has("addresses"),
+      ),
+  );
+  const countsFile = parsed.values.get("counts")?.at(-1);
+  const counts = countsFile === undefined
+    ? undefined
+    : inFile(countsFile, () => parseCounts(new TextDecoder().decode(host.readFile(countsFile))));
+  const index = new BuildIdIndex();
+  const problems = addBinaries(host, index, parsed.values.get("elf") ?? [], columns);
+  const { text, summary } = foldDump(columns, index, counts, parsed.flags.has("skipped"));
+  host.write(text);
+  host.writeError(summary);
+  return problems === 0 ? EXIT_OK : EXIT_FAILED;
+}
+
+// Runs `work` so that what it throws names the file.
+function inFile<T>(path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw new Error(`${path}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function readDump(bytes: Uint8Array, valueSize: number, littleEndian: boolean, addresses: boolean): StackColumns {
+  let dump = bytes;
+  // A raw dump that starts with an id of 0x5b and ids like it could look like JSON; four such bytes in a row are text.
+  const text = /^[\s\ufeff]*[[{n]/.test(new TextDecoder().decode(bytes.subarray(0, 64))) &&
+    isText(bytes.subarray(0, 64));
+  if (text) ({ dump, valueSize } = parseBpftoolDump(bytes, { littleEndian }));
+  if (dump.length === 0) valueSize = 32;
+  const buildIds = !addresses && looksLikeBuildIds(dump, valueSize, littleEndian);
+  const mapFlags = buildIds ? BPF_F_STACK_BUILD_ID : 0;
+  return decodeStacks(dump, { valueSize, mapFlags, littleEndian });
+}
+
+function isText(bytes: Uint8Array): boolean {
+  return bytes.every((byte) => byte >= 0x20 || (byte >= 0x09 && byte <= 0x0d));
+}
+
+function parseCounts(text: string): Map<number, number> {
+  const counts = new Map<number, number>();
+  let offset = 0;
+  for (const [i, line] of text.split("\n").entries()) {
+    const match = /^\s*(-?[0-9]{1,15})[\s,:]+([0-9]{1,15})\s*$/.exec(line);
+    if (match !== null) {
+      const id = Number(match[1]);
+      counts.set(id, (counts.get(id) ?? 0) + Number(match[2]));
+    } else if (line.trim() !== "") {
+      throw new FormatError('is not "ID COUNT"', { offset, field: `line ${i + 1}`, value: line.slice(0, 80) });
+    }
+    offset += line.length + 1;
+  }
+  return counts;
+}
+
+// Adds the binaries named, and of directories those that the dump asks for; returns how many could not be used.
+function addBinaries(host: Host, index: BuildIdIndex, paths: string[], columns: StackColumns): number {
+  let problems = 0;
+  const complain = (path: string, problem: string) => {
+    host.writeError(`${path}: ${problem}\n`);
+    problems++;
+  };
+  const wanted = new Set<string>();
+  for (let at = 0; at < columns.buildIds.length; at += BPF_BUILD_ID_SIZE) {
+    wanted.add(toHex(columns.buildIds.subarray(at, at + BPF_BUILD_ID_SIZE)));
+  }
+  const add = (path: string) => {
+    const { status, problems: parts, kernelReports } = index.add(host.readFile(path), { name: path });
+    if (status === "no-build-id") complain(path, "has no build ID: no frame can name it");
+    else if (status === "conflict") complain(path, "has the build ID of another program; it was left out");
+    else if (!kernelReports) complain(path, "has a build ID of more than 20 bytes, which no kernel reports");
+    for (const part of parts) host.writeError(`${path}: ${part.message}\n`);
+  };
+  for (const path of paths) {
+    const kind = host.kind(path);
+    if (kind === undefined) {
+      complain(path, "there is no such file or directory");
+    } else if (kind !== "directory") {
+      try {
+        add(path);
+      } catch (error) {
+        complain(path, (error as Error).message);
+      }
+    } else {
+      let seen = 0;
+      for (const found of walk(host, path, (at, error) => complain(at, error.message))) {
+        if (host.interactive && ++seen % 500 === 0) host.writeError(`\r${path}: ${seen} files …`);
+        try {
+          if (isWanted(host, found, wanted)) add(found);
+        } catch (error) {
+          // Below a directory most files are no ELF files, and that is no failure.
+          if (!(error instanceof FormatError)) complain(found, (error as Error).message);
+        }
+      }
+      if (host.interactive && seen >= 500) host.writeError("\r\x1b[K");
+    }
+  }
+  return problems;
+}
+
+function isWanted(host: Host, path: string, wanted: Set<string>): boolean {
+  const file = host.open(path);
+  try {
+    const buildId = readBuildIdFrom((offset, length) => file.read(offset, length));
+    return buildId !== undefined && wanted.has(toHex(buildId).padEnd(2 * BPF_BUILD_ID_SIZE, "0"));
+  } finally {
+    file.close();
+  }
+}
