@@ -9,7 +9,7 @@
 export { FormatError, type FormatErrorDetail } from "./src/base/format_error.ts";
 
 // uapi
-export { ERRNO, errnoName, type ErrnoName, KernelError } from "./src/uapi/errno.ts";
+export { ERRNO, type ErrnoName, errnoName, KernelError } from "./src/uapi/errno.ts";
 export {
   BPF_BUILD_ID_SIZE,
   BPF_F_FAST_STACK_CMP,
@@ -76,8 +76,8 @@ export { type ElfNote, elfNotes, encodeNote } from "./src/elf/notes.ts";
 
 // kernel
 export {
-  KERNEL_RELEASES,
   type FreelistLocks,
+  KERNEL_RELEASES,
   type KernelProfile,
   kernelProfile,
   type KernelRelease,
@@ -93,7 +93,41 @@ export { StackMap, type StackMapOptions } from "./src/kernel/stack_map.ts";
 export { getStack } from "./src/kernel/get_stack.ts";
 
 // dump
+export { type BpftoolDump, formatBpftoolDump, parseBpftoolDump } from "./src/dump/bpftool.ts";
+export {
+  buildIdAt,
+  frameAt,
+  listStacks,
+  type Stack,
+  STACK_STATUS_OTHER,
+  type StackColumns,
+  type StackMapLayout,
+} from "./src/dump/columns.ts";
+export { decodeStacks, decodeStackValue, StackDecoder } from "./src/dump/decode.ts";
+export { looksLikeBuildIds } from "./src/dump/detect.ts";
+export { encodeStacks, type StackInput } from "./src/dump/encode.ts";
 
 // symbolize
+export { type IndexedBinary } from "./src/symbolize/binary.ts";
+export { type AddResult, type AddStatus, BuildIdIndex } from "./src/symbolize/build_id_index.ts";
+export {
+  type FrameColumns,
+  type Resolution,
+  RESOLVE_REASONS,
+  type ResolvedColumns,
+  type ResolveReason,
+} from "./src/symbolize/resolution.ts";
+export { type PageSize } from "./src/symbolize/segments.ts";
+export { type SymbolTableKind } from "./src/symbolize/symbol_source.ts";
+export { type CodeSymbol, SymbolTable } from "./src/symbolize/symbol_table.ts";
 
 // profile
+export {
+  type FoldableStacks,
+  type FoldedFrame,
+  type FoldedStacks,
+  foldStacks,
+  formatFolded,
+  frameFallbackName,
+  type FrameNamer,
+} from "./src/profile/folded.ts";

@@ -76,7 +76,11 @@ export class StackMap {
   readonly #profile: KernelProfile;
   readonly #schedule: CpuSchedule;
   readonly #translator: BuildIdTranslator | undefined;
+  // nBuckets − 1; at most 2^31 − 1, so that an id is never negative.
+  readonly #mask: number;
   readonly #maxDepth: number;
+  // Whether a skip extends the depth that is walked.
+  readonly #skipExtends: boolean;
   readonly #perfEventMaxStack: number;
   readonly #elementWords: number;
   // Element i: its hash, its depth and, from word i * #elementWords, its data. Bucket b holds element #buckets[b] − 1.
@@ -104,6 +108,8 @@ export class StackMap {
       throw new RangeError(`perfEventMaxStack must be 0 to 2147483647, not ${perfEventMaxStack}`);
     }
     this.nBuckets = checkMapCreate({ keySize, valueSize, maxEntries, mapFlags }, perfEventMaxStack, this.#profile);
+    this.#mask = this.nBuckets - 1;
+    this.#skipExtends = this.#profile.skip === "extends-depth";
     this.kernel = kernel;
     this.valueSize = valueSize;
     this.maxEntries = maxEntries;
@@ -150,7 +156,7 @@ export class StackMap {
     const from = view.of(ips) + 2 * (flags & BPF_F_SKIP_FIELD_MASK);
     const words = view.words;
     const hash = jhashWords(words, from, 2 * depth, 0);
-    const id = (hash & (this.nBuckets - 1)) >>> 0;
+    const id = hash & this.#mask;
     const element = this.#buckets[id] - 1;
     const hashMatches = element >= 0 && this.#hashes[element] === hash;
     if (hashMatches && (flags & BPF_F_FAST_STACK_CMP) !== 0) {
@@ -165,9 +171,7 @@ export class StackMap {
 
   // How many of `available` frames are kept after `skip` are dropped; 0 or less for none.
   #depthOf(available: number, skip: number): number {
-    const limit = this.#profile.skip === "after-cut"
-      ? this.#maxDepth
-      : Math.min(this.#maxDepth + skip, this.#perfEventMaxStack);
+    const limit = this.#skipExtends ? Math.min(this.#maxDepth + skip, this.#perfEventMaxStack) : this.#maxDepth;
     return Math.min(available, limit) - skip;
   }
 

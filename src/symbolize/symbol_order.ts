@@ -1,0 +1,154 @@
+// Owns how code symbols are sorted and which of several wins: aliases, overlaps, symbols without a size.
+import type { SymbolColumns } from "./symbol_source.ts";
+
+/** Symbols by ascending address, one for each address. */
+export interface OrderedSymbols {
+  count: number;
+  startHi: Uint32Array;
+  startLo: Uint32Array;
+  /** First address after the symbol. For one without a size: where it has to stop. */
+  endHi: Uint32Array;
+  endLo: Uint32Array;
+  /** 1 where the symbol has no size of its own. */
+  unsized: Uint8Array;
+  /** Offset of the name in the string table. */
+  name: Uint32Array;
+  /**
+   * Where symbols overlap: `outerOf[k]` is a symbol and `outer[k]` the nearest one before it that ends later, so
+   * addresses after the first may still be inside the second. `outerOf` ascends.
+   */
+  outerOf: Int32Array;
+  outer: Int32Array;
+}
+
+/** Whether unsigned a < b, of 64-bit numbers in halves. */
+function less(aHi: number, aLo: number, bHi: number, bLo: number): boolean {
+  return aHi < bHi || (aHi === bHi && aLo < bLo);
+}
+
+/** Indices of the symbols by ascending address; symbols of one address stay in file order. */
+function sortedByAddress(columns: SymbolColumns): Uint32Array {
+  const { count, addressHi, addressLo } = columns;
+  let minHi = 0xffff_ffff;
+  let maxHi = 0;
+  for (let i = 0; i < count; i++) {
+    if (addressHi[i] < minHi) minHi = addressHi[i];
+    if (addressHi[i] > maxHi) maxHi = addressHi[i];
+  }
+  const order = new Uint32Array(count);
+  if ((maxHi - minHi + 1) * 0x1_0000_0000 * count < Number.MAX_SAFE_INTEGER) {
+    // Address and index in one double, exact below 2^53: typed arrays of numbers sort natively.
+    const keys = new Float64Array(count);
+    for (let i = 0; i < count; i++) {
+      keys[i] = ((addressHi[i] - minHi) * 0x1_0000_0000 + addressLo[i]) * count + i;
+    }
+    keys.sort();
+    for (let i = 0; i < count; i++) order[i] = keys[i] % count;
+    return order;
+  }
+  for (let i = 0; i < count; i++) order[i] = i;
+  return order.sort((a, b) => addressHi[a] - addressHi[b] || addressLo[a] - addressLo[b] || a - b);
+}
+
+/** Sets the end of symbol `i` to `size` bytes after its start, or to the last address. */
+function setEnd(
+  { startHi, startLo, endHi, endLo }: OrderedSymbols,
+  i: number,
+  sizeHi: number,
+  sizeLo: number,
+): void {
+  const lo = startLo[i] + sizeLo;
+  const hi = startHi[i] + sizeHi + (lo > 0xffff_ffff ? 1 : 0);
+  endHi[i] = Math.min(hi, 0xffff_ffff);
+  endLo[i] = hi > 0xffff_ffff ? 0xffff_ffff : lo >>> 0;
+}
+
+/** Whether symbol `b`, later in the file, wins over `a` of the same address. */
+function wins({ sizeHi, sizeLo, rank }: SymbolColumns, a: number, b: number): boolean {
+  if (sizeHi[a] !== sizeHi[b]) return sizeHi[b] > sizeHi[a];
+  if (sizeLo[a] !== sizeLo[b]) return sizeLo[b] > sizeLo[a];
+  return rank[b] >= rank[a];
+}
+
+/**
+ * Sorts symbols and settles every conflict once, so that a lookup needs one comparison.
+ *
+ * - Of several symbols at one address the largest wins, as in llvm-symbolizer; then functions over symbols without
+ *   a type, global over weak over local, the later in the table.
+ * - The symbol with the greatest start wins among those that contain an address; where it has ended, one that
+ *   began before and reaches further (a hot function around a cold island) answers.
+ * - A symbol without a size, as assembly leaves them, reaches to the next symbol, the end of the symbol it lies
+ *   in, or the end of its section, whichever comes first.
+ */
+export function orderSymbols(columns: SymbolColumns): OrderedSymbols {
+  const { addressHi, addressLo, sizeHi, sizeLo, limitHi, limitLo } = columns;
+  const order = sortedByAddress(columns);
+  let count = 0;
+  for (let i = 0; i < order.length; i++) {
+    const last = order[count - 1];
+    const one = order[i];
+    if (count > 0 && addressHi[last] === addressHi[one] && addressLo[last] === addressLo[one]) {
+      if (wins(columns, last, one)) order[count - 1] = one;
+    } else order[count++] = one;
+  }
+  const out: OrderedSymbols = {
+    count,
+    startHi: new Uint32Array(count),
+    startLo: new Uint32Array(count),
+    endHi: new Uint32Array(count),
+    endLo: new Uint32Array(count),
+    unsized: new Uint8Array(count),
+    name: new Uint32Array(count),
+    outerOf: new Int32Array(0),
+    outer: new Int32Array(0),
+  };
+  const { startHi, startLo, endHi, endLo } = out;
+  for (let i = 0; i < count; i++) {
+    const from = order[i];
+    startHi[i] = addressHi[from];
+    startLo[i] = addressLo[from];
+    out.name[i] = columns.name[from];
+  }
+  const outerOf: number[] = [];
+  const outer: number[] = [];
+  // Symbols that reach beyond all that began after them, the farthest at the bottom.
+  const open = new Int32Array(count);
+  let depth = 0;
+  for (let i = 0; i < count; i++) {
+    const from = order[i];
+    if (sizeHi[from] === 0 && sizeLo[from] === 0) {
+      out.unsized[i] = 1;
+      while (depth > 0 && !less(startHi[i], startLo[i], endHi[open[depth - 1]], endLo[open[depth - 1]])) depth--;
+      // Without a limit: to the end of the address space.
+      let hi = 0xffff_ffff;
+      let lo = 0xffff_ffff;
+      const cap = (byHi: number, byLo: number): void => {
+        if (less(startHi[i], startLo[i], byHi, byLo) && less(byHi, byLo, hi, lo)) {
+          hi = byHi;
+          lo = byLo;
+        }
+      };
+      if (i + 1 < count) cap(startHi[i + 1], startLo[i + 1]);
+      if (depth > 0) cap(endHi[open[depth - 1]], endLo[open[depth - 1]]);
+      cap(limitHi[from], limitLo[from]);
+      if (hi === 0xffff_ffff && lo === 0xffff_ffff) {
+        // The last symbol, with no section to end it: one byte, rather than all that follows.
+        setEnd(out, i, 0, 1);
+      } else {
+        endHi[i] = hi;
+        endLo[i] = lo;
+      }
+    } else {
+      setEnd(out, i, sizeHi[from], sizeLo[from]);
+    }
+    while (depth > 0 && !less(endHi[i], endLo[i], endHi[open[depth - 1]], endLo[open[depth - 1]])) depth--;
+    if (depth > 0) {
+      outerOf.push(i);
+      outer.push(open[depth - 1]);
+    }
+    open[depth++] = i;
+  }
+  out.outerOf = Int32Array.from(outerOf);
+  out.outer = Int32Array.from(outer);
+  return out;
+}

@@ -1,0 +1,204 @@
+// Owns which symbols of a file name code, and reads them out of .symtab or .dynsym into plain columns.
+import { viewOf } from "../base/bytes.ts";
+import type { ElfFile, ElfSection } from "../elf/elf_file.ts";
+import {
+  SHN_LORESERVE,
+  SHN_UNDEF,
+  SHN_XINDEX,
+  SHT_DYNSYM,
+  SHT_NOBITS,
+  SHT_SYMTAB,
+  STB_GLOBAL,
+  STB_GNU_UNIQUE,
+  STB_LOCAL,
+  STT_FUNC,
+  STT_GNU_IFUNC,
+  STT_NOTYPE,
+} from "../uapi/elf.ts";
+
+/** Which table the symbols came from. */
+export type SymbolTableKind = ".symtab" | ".dynsym";
+
+/** Code symbols in file order, one element of each column a symbol. */
+export interface SymbolColumns {
+  count: number;
+  addressHi: Uint32Array;
+  addressLo: Uint32Array;
+  sizeHi: Uint32Array;
+  sizeLo: Uint32Array;
+  /** Offset of the name in `strings`. */
+  name: Uint32Array;
+  /** Higher wins among symbols of one address and size; see {@linkcode symbolRank}. */
+  rank: Uint8Array;
+  /** End of the symbol's section as an address, where a symbol without a size has to stop; 0 if not known. */
+  limitHi: Uint32Array;
+  limitLo: Uint32Array;
+  /** The string table. */
+  strings: Uint8Array;
+}
+
+const EM_ARM = 40;
+const ET_REL = 1;
+const SHF_EXECINSTR = 4n;
+
+/** A symbol table of a file: which, where, and how many entries it has at most. */
+export interface SymbolSection {
+  kind: SymbolTableKind;
+  section: ElfSection;
+  strings: ElfSection;
+  count: number;
+}
+
+/**
+ * Everything of a file that its code symbols are made from, so that the file need not be kept until they are
+ * asked for.
+ */
+export interface SymbolCapture {
+  kind: SymbolTableKind;
+  /** The symbol entries. */
+  bytes: Uint8Array;
+  /** The string table. */
+  strings: Uint8Array;
+  /** Sections of symbols with `SHN_XINDEX`. */
+  indices: Uint32Array | undefined;
+  /** For each section 1 if it is executable; and the address where it ends, as upper and lower half. */
+  executable: Uint8Array;
+  ends: Uint32Array;
+  is64: boolean;
+  littleEndian: boolean;
+  /** Bit to drop from addresses: 1 on 32-bit ARM, where it says Thumb. */
+  thumb: number;
+}
+
+/**
+ * The tables of a file that have entries beside the null symbol: `.symtab`, then `.dynsym`. By type, not by name.
+ * Relocatable files have none: their symbols are not addresses.
+ *
+ * @throws {FormatError} If the section headers can't be read.
+ */
+export function symbolSections(file: ElfFile): SymbolSection[] {
+  const out: SymbolSection[] = [];
+  if (file.ehdr.e_type === ET_REL) return out;
+  const entry = file.is64 ? 24 : 16;
+  for (const [type, kind] of [[SHT_SYMTAB, ".symtab"], [SHT_DYNSYM, ".dynsym"]] as const) {
+    const section = file.sectionOfType(type);
+    if (section === undefined) continue;
+    const count = Math.floor(Number(section.sh_size) / entry);
+    const strings = file.sections[section.sh_link];
+    if (count > 1 && strings !== undefined && strings.sh_type !== SHT_NOBITS) {
+      out.push({ kind, section, strings, count });
+    }
+  }
+  return out;
+}
+
+/**
+ * Takes out of a file what its code symbols are made from. Symbol entries and strings are subarrays of the file.
+ *
+ * @throws {FormatError} If the sections are not inside the file.
+ */
+export function captureSymbols(file: ElfFile, from: SymbolSection): SymbolCapture {
+  const { sections } = file;
+  const executable = new Uint8Array(sections.length);
+  const ends = new Uint32Array(2 * sections.length);
+  sections.forEach(({ sh_flags, sh_addr, sh_size }, i) => {
+    executable[i] = (sh_flags & SHF_EXECINSTR) !== 0n ? 1 : 0;
+    const end = BigInt.asUintN(64, sh_addr + sh_size);
+    ends[2 * i] = Number(end >> 32n);
+    ends[2 * i + 1] = Number(end & 0xffff_ffffn);
+  });
+  return {
+    kind: from.kind,
+    bytes: file.sectionBytes(from.section),
+    strings: file.sectionBytes(from.strings),
+    indices: file.symbolSections(from.section.index),
+    executable,
+    ends,
+    is64: file.is64,
+    littleEndian: file.littleEndian,
+    thumb: file.ehdr.e_machine === EM_ARM ? 1 : 0,
+  };
+}
+
+/** Global before weak before local; among equals a function before a symbol without a type. */
+export function symbolRank(info: number): number {
+  const bind = info >>> 4;
+  const type = info & 15;
+  const strength = bind === STB_GLOBAL || bind === STB_GNU_UNIQUE ? 2 : bind === STB_LOCAL ? 0 : 1;
+  return (type === STT_NOTYPE ? 0 : 4) + strength;
+}
+
+/** `$a`, `$d.12`, `$t`, `$x`: marks of ARM, AArch64 and RISC-V assemblers between code and data, not functions. */
+function isMappingSymbol(strings: Uint8Array, at: number): boolean {
+  if (strings[at] !== 0x24) return false;
+  const letter = strings[at + 1];
+  if (letter !== 0x61 && letter !== 0x64 && letter !== 0x74 && letter !== 0x78) return false;
+  const next = strings[at + 2];
+  return next === 0 || next === undefined || next === 0x2e || letter === 0x78;
+}
+
+/**
+ * Reads the code symbols: STT_FUNC and STT_GNU_IFUNC of any section, STT_NOTYPE of an executable one (assembly
+ * often says no more), all of them defined and with a name. Data, sections, files, TLS, absolute and common
+ * symbols and mapping symbols are left out. On 32-bit ARM the Thumb bit is dropped from addresses.
+ *
+ * The columns are new; `strings` is the capture's.
+ */
+export function readSymbolColumns(capture: SymbolCapture): SymbolColumns {
+  const { bytes, strings, indices, executable, ends, is64, littleEndian, thumb } = capture;
+  const view = viewOf(bytes);
+  const entry = is64 ? 24 : 16;
+  const total = Math.floor(bytes.length / entry);
+  const infoAt = is64 ? 4 : 12;
+  const shndxAt = is64 ? 6 : 14;
+  const keep = new Uint32Array(total);
+  let count = 0;
+  const sectionOf = (i: number): number => {
+    const shndx = view.getUint16(i * entry + shndxAt, littleEndian);
+    if (shndx === SHN_XINDEX) return indices?.[i] ?? SHN_UNDEF;
+    return shndx < SHN_LORESERVE ? shndx : SHN_UNDEF;
+  };
+  for (let i = 1; i < total; i++) {
+    const type = bytes[i * entry + infoAt] & 15;
+    if (type !== STT_FUNC && type !== STT_NOTYPE && type !== STT_GNU_IFUNC) continue;
+    const section = sectionOf(i);
+    if (section === SHN_UNDEF) continue;
+    if (type === STT_NOTYPE && executable[section] !== 1) continue;
+    const name = view.getUint32(i * entry, littleEndian);
+    if (!(name < strings.length) || strings[name] === 0 || isMappingSymbol(strings, name)) continue;
+    keep[count++] = i;
+  }
+  const column = () => new Uint32Array(count);
+  const out: SymbolColumns = {
+    count,
+    addressHi: column(),
+    addressLo: column(),
+    sizeHi: column(),
+    sizeLo: column(),
+    name: column(),
+    rank: new Uint8Array(count),
+    limitHi: column(),
+    limitLo: column(),
+    strings,
+  };
+  for (let k = 0; k < count; k++) {
+    const at = keep[k] * entry;
+    if (is64) {
+      out.addressHi[k] = view.getUint32(at + (littleEndian ? 12 : 8), littleEndian);
+      out.addressLo[k] = view.getUint32(at + (littleEndian ? 8 : 12), littleEndian);
+      out.sizeHi[k] = view.getUint32(at + (littleEndian ? 20 : 16), littleEndian);
+      out.sizeLo[k] = view.getUint32(at + (littleEndian ? 16 : 20), littleEndian);
+    } else {
+      out.addressLo[k] = (view.getUint32(at + 4, littleEndian) & ~thumb) >>> 0;
+      out.sizeLo[k] = view.getUint32(at + 8, littleEndian);
+    }
+    out.name[k] = view.getUint32(at, littleEndian);
+    out.rank[k] = symbolRank(bytes[at + infoAt]);
+    const section = sectionOf(keep[k]);
+    if (section < executable.length) {
+      out.limitHi[k] = ends[2 * section];
+      out.limitLo[k] = ends[2 * section + 1];
+    }
+  }
+  return out;
+}

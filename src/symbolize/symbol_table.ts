@@ -1,0 +1,348 @@
+// Owns SymbolTable: code symbols of one file in compact columns, and the lookup from address to symbol.
+import { ElfFile, stringAt } from "../elf/elf_file.ts";
+import { type OrderedSymbols, orderSymbols } from "./symbol_order.ts";
+import {
+  captureSymbols,
+  readSymbolColumns,
+  type SymbolCapture,
+  type SymbolColumns,
+  symbolSections,
+  type SymbolTableKind,
+} from "./symbol_source.ts";
+
+/** One code symbol. */
+export interface CodeSymbol {
+  /** As in the string table: mangled, with a version suffix only if the table has one. */
+  name: string;
+  /** Virtual address of its first byte, as in the file. */
+  address: bigint;
+  /** In bytes; 0 where the file gives none. */
+  size: bigint;
+}
+
+/** Tables with as many symbols or more take the wide form: the index has 24 bits for a position. */
+const MAX_NARROW = 1 << 24;
+/** Symbols that overlap in a chain longer than this are given up on. Bounds the time of one lookup. */
+const MAX_NESTING = 64;
+/** Entries of one bucket looked at in turn before halving. */
+const LINEAR_STEPS = 8;
+
+// The constructor, for this module alone: its parameters are no part of the public surface.
+let make: (ordered: OrderedSymbols, strings: Uint8Array, kind: SymbolTableKind | undefined) => SymbolTable;
+
+/**
+ * The code symbols of one file, sorted, in typed arrays: 16 bytes a symbol besides the string table.
+ *
+ * Addresses are virtual addresses of the file, as `nm` prints them, not of a process. Which symbol answers for an
+ * address that several contain:
+ *
+ * - of those at the same address the largest, as in llvm-symbolizer; of equal ones functions before symbols
+ *   without a type, then global before weak before local, then the later in the table;
+ * - else the one that starts last among those that contain it;
+ * - a symbol without a size reaches to the next symbol, the end of the symbol around it, or the end of its section.
+ *
+ * STT_FUNC, STT_GNU_IFUNC and, in executable sections, STT_NOTYPE take part; data, mapping symbols (`$x`),
+ * undefined and absolute symbols do not.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { SymbolTable } from "@bpf/stackmap";
+ *
+ * const table = SymbolTable.fromSymbols([
+ *   { name: "main", address: 0x1139n, size: 0x20n },
+ *   { name: "helper", address: 0x1160n, size: 0x10n },
+ * ]);
+ * const index = table.lookup(0, 0x1145);
+ * assertEquals(table.name(index), "main");
+ * assertEquals(table.lookup(0, 0x115a), -1); // padding between the two
+ * assertEquals(table.find(0x1160n)?.name, "helper");
+ * ```
+ */
+export class SymbolTable {
+  /** Number of symbols, after all but one of each address were dropped. */
+  readonly length: number;
+  /** Section the symbols are from; `undefined` with {@linkcode SymbolTable.fromSymbols}. */
+  readonly kind: SymbolTableKind | undefined;
+  readonly #strings: Uint8Array;
+  readonly #names: Uint32Array;
+  readonly #outerOf: Int32Array;
+  readonly #outer: Int32Array;
+  /** Set where the symbols span 2 GiB or more; then the narrow columns are empty. */
+  readonly #wide: OrderedSymbols | undefined;
+
+  // The narrow form. Addresses are rebased to the first symbol, 31 bits; [start, size] pairs share a cache line.
+  // A size that was worked out stands negated. One more pair, past every address, ends each scan.
+  readonly #baseHi: number;
+  readonly #baseLo: number;
+  /** Rebased end of the last symbol. */
+  readonly #limit: number;
+  readonly #pairs: Int32Array;
+  // Element b: upper 24 bits the number of symbols that start before bucket b, lower 8 how many more start before
+  // its middle (255: or more). Two half-buckets for 4 bytes.
+  readonly #index: Int32Array;
+  readonly #shift: number;
+
+  static {
+    make = (ordered, strings, kind) => new SymbolTable(ordered, strings, kind);
+  }
+
+  private constructor(ordered: OrderedSymbols, strings: Uint8Array, kind: SymbolTableKind | undefined) {
+    const { count, startHi, startLo, endHi, endLo } = ordered;
+    this.length = count;
+    this.kind = kind;
+    this.#strings = strings;
+    this.#names = ordered.name;
+    this.#outerOf = ordered.outerOf;
+    this.#outer = ordered.outer;
+    this.#baseHi = count > 0 ? startHi[0] | 0 : 0;
+    this.#baseLo = count > 0 ? startLo[0] | 0 : 0;
+    let limit = 0;
+    for (let i = 0; i < count; i++) {
+      limit = Math.max(limit, (endHi[i] - startHi[0]) * 0x1_0000_0000 + (endLo[i] - startLo[0]));
+    }
+    const narrow = count < MAX_NARROW && limit < 0x7fff_ffff && (startLo[0] ?? 0) + limit <= 0xffff_ffff;
+    this.#wide = narrow ? undefined : ordered;
+    this.#limit = narrow ? limit : 0;
+    this.#pairs = new Int32Array(narrow ? 2 * (count + 1) : 0);
+    let shift = 1;
+    while (limit >>> shift >= 0.9 * count && shift < 31) shift++;
+    this.#shift = shift;
+    this.#index = new Int32Array(narrow ? (limit >>> shift) + 2 : 0);
+    if (narrow) this.#fill(ordered);
+  }
+
+  #fill({ count, startLo, endLo, unsized }: OrderedSymbols): void {
+    const pairs = this.#pairs;
+    for (let i = 0; i < count; i++) {
+      const size = endLo[i] - startLo[i];
+      pairs[2 * i] = startLo[i] - startLo[0];
+      pairs[2 * i + 1] = unsized[i] === 1 ? -size : size;
+    }
+    pairs[2 * count] = 0x7fff_ffff;
+    const index = this.#index;
+    const half = 1 << (this.#shift - 1);
+    let before = 0;
+    for (let bucket = 0; bucket < index.length; bucket++) {
+      const start = bucket * half * 2;
+      while (before < count && pairs[2 * before] < start) before++;
+      let middle = before;
+      while (middle < count && middle - before < 255 && pairs[2 * middle] < start + half) middle++;
+      index[bucket] = (before << 8) | (middle - before);
+    }
+  }
+
+  /**
+   * Reads the code symbols of an ELF file: of `.symtab`, else of `.dynsym`.
+   *
+   * @param bytes The whole file. Nothing of it is kept: the string table is copied.
+   * @returns `undefined` if the file has neither table, or is relocatable.
+   * @throws {FormatError} If the file is not ELF, or its section headers or symbols are malformed.
+   * @example
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { encodeEhdr, SymbolTable } from "@bpf/stackmap";
+   *
+   * const e_ident = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+   * assertEquals(SymbolTable.fromElf(encodeEhdr({ e_ident })), undefined); // no sections, no symbols
+   * ```
+   */
+  static fromElf(bytes: Uint8Array): SymbolTable | undefined {
+    const file = new ElfFile(bytes);
+    const from = symbolSections(file)[0];
+    if (from === undefined) return undefined;
+    const capture = captureSymbols(file, from);
+    return symbolTableOf({ ...capture, strings: capture.strings.slice() });
+  }
+
+  /**
+   * Makes a table of any symbols, such as those of a JIT's map file. A `size` left out or 0 reaches to the next.
+   *
+   * @throws {RangeError} If an address or size does not fit 64 bits.
+   * @example
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { SymbolTable } from "@bpf/stackmap";
+   *
+   * const table = SymbolTable.fromSymbols([{ name: "LazyCompile:~f", address: 0x7f00_0000_1000n, size: 64n }]);
+   * assertEquals(table.find(0x7f00_0000_1010n)?.name, "LazyCompile:~f");
+   * ```
+   */
+  static fromSymbols(symbols: Iterable<{ name: string; address: bigint; size?: bigint }>): SymbolTable {
+    const all = [...symbols];
+    const column = () => new Uint32Array(all.length);
+    const parts: Uint8Array[] = [];
+    let length = 0;
+    const columns: SymbolColumns = {
+      count: all.length,
+      addressHi: column(),
+      addressLo: column(),
+      sizeHi: column(),
+      sizeLo: column(),
+      name: column(),
+      rank: new Uint8Array(all.length),
+      limitHi: column(),
+      limitLo: column(),
+      strings: new Uint8Array(0),
+    };
+    const encoder = new TextEncoder();
+    all.forEach(({ name, address, size = 0n }, i) => {
+      for (const value of [address, size]) {
+        if (value !== BigInt.asUintN(64, value)) throw new RangeError(`${value} is not an unsigned 64-bit number`);
+      }
+      columns.addressHi[i] = Number(address >> 32n);
+      columns.addressLo[i] = Number(address & 0xffff_ffffn);
+      columns.sizeHi[i] = Number(size >> 32n);
+      columns.sizeLo[i] = Number(size & 0xffff_ffffn);
+      columns.name[i] = length;
+      const text = encoder.encode(name);
+      parts.push(text);
+      length += text.length + 1;
+    });
+    columns.strings = new Uint8Array(length);
+    parts.forEach((part, i) => columns.strings.set(part, columns.name[i]));
+    return make(orderSymbols(columns), columns.strings, undefined);
+  }
+
+  /**
+   * Index of the symbol that contains a virtual address, or -1. Allocates nothing.
+   *
+   * @param addressHi Upper 32 bits of the address, signed or unsigned. @param addressLo Lower 32 bits.
+   */
+  lookup(addressHi: number, addressLo: number): number {
+    if ((addressHi | 0) !== this.#baseHi || this.#wide !== undefined) return this.#lookupWide(addressHi, addressLo);
+    // The table does not cross a 4 GiB line, so an address below the base wraps to above the limit.
+    const at = (addressLo - this.#baseLo) | 0;
+    if (at < 0 || at >= this.#limit) return -1;
+    const pairs = this.#pairs;
+    const entry = this.#index[at >> this.#shift];
+    let next = (entry >>> 8) + (entry & 255 & -((at >> (this.#shift - 1)) & 1));
+    let steps = 0;
+    while (pairs[2 * next] <= at) {
+      next++;
+      if (++steps === LINEAR_STEPS) next = this.#halve(next, at);
+    }
+    const start = pairs[2 * next - 2];
+    if (at - start < pairs[2 * next - 1]) return next - 1;
+    return this.#lookupOuter(next - 1, at);
+  }
+
+  /** The first symbol from `low` on that starts after `at`. */
+  #halve(low: number, at: number): number {
+    const pairs = this.#pairs;
+    let high = this.#index[(at >> this.#shift) + 1] >>> 8;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (pairs[2 * middle] <= at) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** Symbol `index` if its worked-out size reaches `at`, else the nearest around it that does. */
+  #lookupOuter(index: number, at: number): number {
+    const pairs = this.#pairs;
+    for (let steps = 0; index >= 0 && steps < MAX_NESTING; steps++) {
+      if (at - pairs[2 * index] < Math.abs(pairs[2 * index + 1])) return index;
+      index = this.#outerIndex(index);
+    }
+    return -1;
+  }
+
+  #outerIndex(index: number): number {
+    const outerOf = this.#outerOf;
+    let low = 0;
+    let high = outerOf.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (outerOf[middle] < index) low = middle + 1;
+      else high = middle;
+    }
+    return outerOf[low] === index ? this.#outer[low] : -1;
+  }
+
+  #lookupWide(addressHi: number, addressLo: number): number {
+    const wide = this.#wide;
+    if (wide === undefined) return -1;
+    const { startHi, startLo, endHi, endLo } = wide;
+    const hi = addressHi >>> 0;
+    const lo = addressLo >>> 0;
+    let low = 0;
+    let high = this.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (startHi[middle] < hi || (startHi[middle] === hi && startLo[middle] <= lo)) low = middle + 1;
+      else high = middle;
+    }
+    let index = low - 1;
+    for (let steps = 0; index >= 0 && steps < MAX_NESTING; steps++) {
+      if (hi < endHi[index] || (hi === endHi[index] && lo < endLo[index])) return index;
+      index = this.#outerIndex(index);
+    }
+    return -1;
+  }
+
+  /**
+   * {@linkcode SymbolTable.lookup} of many addresses: writes each one's index, or -1, to `out`.
+   *
+   * @throws {RangeError} If the columns differ in length.
+   */
+  lookupColumns(addressHi: Uint32Array, addressLo: Uint32Array, out: Int32Array): void {
+    if (addressHi.length !== addressLo.length || out.length !== addressLo.length) {
+      throw new RangeError(`columns of ${addressHi.length}, ${addressLo.length} and ${out.length} elements`);
+    }
+    for (let i = 0; i < out.length; i++) out[i] = this.lookup(addressHi[i], addressLo[i]);
+  }
+
+  /** The symbol that contains a virtual address. */
+  find(address: bigint): CodeSymbol | undefined {
+    if (address !== BigInt.asUintN(64, address)) return undefined;
+    const index = this.lookup(Number(address >> 32n), Number(address & 0xffff_ffffn));
+    return index < 0 ? undefined : this.get(index);
+  }
+
+  /** Symbol `index`, in order of address. */
+  get(index: number): CodeSymbol {
+    return { name: this.name(index), address: this.address(index), size: this.size(index) };
+  }
+
+  /** Name of symbol `index`; decoded anew at each call. */
+  name(index: number): string {
+    return stringAt(this.#strings, this.#names[this.#check(index)]);
+  }
+
+  /** Virtual address of symbol `index`. */
+  address(index: number): bigint {
+    this.#check(index);
+    const wide = this.#wide;
+    if (wide !== undefined) return (BigInt(wide.startHi[index]) << 32n) | BigInt(wide.startLo[index]);
+    return (BigInt(this.#baseHi >>> 0) << 32n) + BigInt((this.#baseLo >>> 0) + this.#pairs[2 * index]);
+  }
+
+  /** Size of symbol `index` in bytes; 0 where the file gives none. */
+  size(index: number): bigint {
+    this.#check(index);
+    const wide = this.#wide;
+    if (wide === undefined) return BigInt(Math.max(0, this.#pairs[2 * index + 1]));
+    if (wide.unsized[index] === 1) return 0n;
+    return ((BigInt(wide.endHi[index]) << 32n) | BigInt(wide.endLo[index])) - this.address(index);
+  }
+
+  #check(index: number): number {
+    if (!(index >= 0 && index < this.length)) throw new RangeError(`symbol ${index} of ${this.length}`);
+    return index;
+  }
+
+  /** Bytes of memory that the table keeps, the string table included. */
+  get retainedBytes(): number {
+    const wide = this.#wide === undefined ? 0 : 17 * this.length;
+    const overlaps = this.#outerOf.byteLength + this.#outer.byteLength;
+    const columns = this.#pairs.byteLength + this.#index.byteLength + this.#names.byteLength;
+    return columns + overlaps + wide + this.#strings.byteLength;
+  }
+}
+
+/** The table of what was captured from a file; keeps `capture.strings`. */
+export function symbolTableOf(capture: SymbolCapture): SymbolTable {
+  return make(orderSymbols(readSymbolColumns(capture)), capture.strings, capture.kind);
+}
