@@ -17,7 +17,7 @@ export type BuildIdOutcome =
   | "too-many-phdrs"
   | "phdrs-overflow"
   | "no-note-segment"
-  | "note-outside-first-page"
+  | "note-out-of-range"
   | "no-build-id-note";
 
 const EINVAL = -ERRNO.EINVAL;
@@ -121,7 +121,7 @@ export class BuildIdParser {
     const end = start + size;
     // With page-cache the end must fit a u32. A p_offset of 2^63 or more, negative as a loff_t, can pass the kernel's
     // check, but then no page is found for it: both ways the segment has no build ID.
-    if (end > (fileRange === "first-page" ? PAGE_SIZE : U32 - 1)) return "note-outside-first-page";
+    if (end > (fileRange === "first-page" ? PAGE_SIZE : U32 - 1)) return "note-out-of-range";
     const whole = noteInSegment === "whole";
     // At least this much must follow for another note: a header and one byte; or header, name and one byte.
     const least = whole ? SIZEOF_NHDR + 4 + 1 : SIZEOF_NHDR + 1;

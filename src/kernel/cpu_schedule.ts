@@ -31,7 +31,14 @@ export class CpuSchedule {
   readonly #nrCpus: number;
   readonly #rates: Required<ScheduleRates>;
 
-  /** @param seed A safe integer. @param nrCpus Number of possible CPUs. @param rates How often what occurs. */
+  /**
+   * A schedule from its start.
+   *
+   * @param seed A safe integer.
+   * @param nrCpus Number of possible CPUs.
+   * @param rates How often which situation occurs.
+   * @throws {RangeError} If the seed is no safe integer or a rate is not 0 to 1.
+   */
   constructor(seed: number, nrCpus: number, rates: ScheduleRates = {}) {
     this.#random = new SeededRandom(seed);
     this.#nrCpus = nrCpus;

@@ -47,6 +47,8 @@ export class AddressSpace {
   readonly immutable: Uint8Array;
 
   /**
+   * An address space of these mappings.
+   *
    * @param vmas In any order.
    * @throws {RangeError} If a mapping is empty, not page-aligned, above 2^64, or overlaps another.
    */
