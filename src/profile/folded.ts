@@ -1,0 +1,186 @@
+// Owns folded stacks: decoded stacks and counts to the lines that flame graph tools read.
+import { toHex } from "../base/bytes.ts";
+
+// enum bpf_stack_build_id_status; this room knows nothing of the kernel's headers but these two.
+const VALID = 1, IP = 2;
+
+/** What folding needs of decoded stacks; `StackColumns` is it. */
+export interface FoldableStacks {
+  /** Key of each stack. */
+  readonly ids: Uint32Array;
+  /** First row of each stack, innermost frame first, and the number of rows at the end. */
+  readonly first: Uint32Array;
+  /** Status of each row: 1 is a build ID with an offset, 2 an address, 255 one to be found in `otherStatus`. */
+  readonly status: Uint8Array;
+  /** Number of each row's build ID; -1 for an address. */
+  readonly idIndex: Int32Array;
+  /** Low 32 bits of each row's file offset or address. */
+  readonly offsetLo: Uint32Array;
+  /** High 32 bits of the same. */
+  readonly offsetHi: Uint32Array;
+  /** Build IDs, 20 bytes each. */
+  readonly buildIds: Uint8Array;
+  /** Row and status of each frame with another status. */
+  readonly otherStatus: ReadonlyMap<number, number>;
+}
+
+/** A frame to be named; the fields of `struct bpf_stack_build_id` and its place. */
+export interface FoldedFrame {
+  /** 1: `build_id` and `offset` count. 2: `ip` does. */
+  status: number;
+  /** 20 bytes, zero-padded; all zero for an address. */
+  build_id: Uint8Array;
+  /** File offset in bytes. */
+  offset: bigint;
+  /** Address: the same 64 bits as `offset`. */
+  ip: bigint;
+  /**
+   * Whether this is the innermost frame, whose address is the instruction that ran. Every other frame's is a return
+   * address: the call lies before it.
+   */
+  innermost: boolean;
+}
+
+/** Names a frame; `undefined` (or "") if it can't, which {@linkcode frameFallbackName} then does. */
+export type FrameNamer = (frame: FoldedFrame) => string | undefined;
+
+/** Count per folded stack: `outermost;…;innermost`, in the order in which the stacks came first. */
+export type FoldedStacks = Map<string, number>;
+
+/**
+ * Adds up counts per logical stack. A stack id is a hash of raw addresses, so one logical stack has an id for each
+ * process it ran in (address space layouts differ): ids whose frames have the same names become one line here.
+ *
+ * A name is asked for once per distinct frame. In names `;` becomes `:`, and line breaks and other control
+ * characters become spaces, because the format has no escapes.
+ *
+ * @param columns What {@linkcode decodeStacks} gave. Where a key occurs twice, its last stack counts.
+ * @param name Names a frame.
+ * @param counts How often each stack id occurred, such as a counting map's content. Ids that are not in the dump,
+ * `-EEXIST` and the like among them, are kept as one stack `[missing stack ID]` each. Without counts each stack of
+ * the dump counts 1.
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { decodeStacks, encodeStacks, foldStacks, formatFolded } from "@bpf/stackmap";
+ *
+ * const layout = { valueSize: 127 * 8 };
+ * const frames = [{ status: 2, ip: 0x401136n }, { status: 2, ip: 0x401200n }];
+ * const columns = decodeStacks(encodeStacks([{ id: 3, frames }, { id: 9, frames }], layout), layout);
+ * const names = new Map([[0x401136n, "leaf"], [0x401200n, "main"]]);
+ * const folded = foldStacks(columns, (frame) => names.get(frame.ip), new Map([[3, 5], [9, 2]]));
+ * assertEquals(formatFolded(folded), "main;leaf 7\n");
+ * ```
+ */
+export function foldStacks(
+  columns: FoldableStacks,
+  name: FrameNamer,
+  counts?: Iterable<readonly [id: number, count: number]>,
+): FoldedStacks {
+  const folded: FoldedStacks = new Map();
+  const add = (stack: string, count: number) => folded.set(stack, (folded.get(stack) ?? 0) + count);
+  const lines = new StackLines(columns, name);
+  if (counts === undefined) {
+    for (let s = 0; s < columns.ids.length; s++) add(lines.line(s), 1);
+    return folded;
+  }
+  const byId = new Map<number, number>();
+  columns.ids.forEach((id, s) => byId.set(id, s));
+  for (const [id, count] of counts) {
+    const s = byId.get(id);
+    add(s === undefined ? `[missing stack ${id}]` : lines.line(s), count);
+  }
+  return folded;
+}
+
+/**
+ * The text form, as stackcollapse scripts print it and flamegraph.pl, speedscope and inferno read it: a line
+ * `outermost;…;innermost COUNT` for each stack, sorted by code units, each with a line feed at its end.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { formatFolded } from "@bpf/stackmap";
+ *
+ * assertEquals(formatFolded(new Map([["main;b", 1], ["main;a", 2]])), "main;a 2\nmain;b 1\n");
+ * ```
+ */
+export function formatFolded(folded: ReadonlyMap<string, number>): string {
+  const lines = [...folded].sort(([a], [b]) => a < b ? -1 : a > b ? 1 : 0);
+  return lines.map(([stack, count]) => `${stack} ${count}\n`).join("");
+}
+
+/**
+ * What a frame is called that nobody can name: `0xffffffff81000000 [ip]` for an address, and the start of the build
+ * ID with the file offset, `4c5f9a01+0x1136 [unknown]`, for a binary that was not at hand. A status that the UAPI
+ * does not define is shown: `[unknown status 7]`.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { frameFallbackName } from "@bpf/stackmap";
+ *
+ * const build_id = new Uint8Array(20).fill(0xab);
+ * const frame = { build_id, offset: 0x1136n, ip: 0x1136n };
+ * assertEquals(frameFallbackName({ ...frame, status: 1 }), "abababab+0x1136 [unknown]");
+ * assertEquals(frameFallbackName({ ...frame, status: 2 }), "0x1136 [ip]");
+ * ```
+ */
+export function frameFallbackName(frame: Omit<FoldedFrame, "innermost">): string {
+  if (frame.status === IP) return `0x${frame.ip.toString(16)} [ip]`;
+  const place = `${toHex(frame.build_id.subarray(0, 4))}+0x${frame.offset.toString(16)}`;
+  return `${place} [unknown${frame.status === VALID ? "" : ` status ${frame.status}`}]`;
+}
+
+/** Folds stacks one by one; remembers the names of frames. */
+class StackLines {
+  readonly #columns: FoldableStacks;
+  readonly #name: FrameNamer;
+  // Per build ID number (and one before them for IP frames): names by offset, innermost or not.
+  readonly #names: Map<number, string>[][] = [];
+
+  constructor(columns: FoldableStacks, name: FrameNamer) {
+    this.#columns = columns;
+    this.#name = name;
+  }
+
+  line(s: number): string {
+    const { first } = this.#columns;
+    const start = first[s];
+    let line = "";
+    for (let row = first[s + 1] - 1; row >= start; row--) {
+      const name = this.#frameName(row, row === start);
+      line = line === "" ? name : `${line};${name}`;
+    }
+    return line === "" ? "[empty stack]" : line;
+  }
+
+  #frameName(row: number, innermost: boolean): string {
+    const { idIndex, offsetLo, offsetHi, status } = this.#columns;
+    // Offsets and addresses of 2^53 and more (kernel addresses) are not remembered: a number can't tell them apart.
+    const offset = offsetHi[row] * 0x1_0000_0000 + offsetLo[row];
+    const remember = Number.isSafeInteger(offset) && status[row] <= IP;
+    if (!remember) return this.#ask(row, innermost);
+    const maps = this.#names[idIndex[row] + 1] ??= [new Map(), new Map()];
+    const map = maps[innermost ? 1 : 0];
+    let name = map.get(offset);
+    if (name === undefined) map.set(offset, name = this.#ask(row, innermost));
+    return name;
+  }
+
+  #ask(row: number, innermost: boolean): string {
+    const columns = this.#columns;
+    const index = columns.idIndex[row];
+    const offset = (BigInt(columns.offsetHi[row]) << 32n) | BigInt(columns.offsetLo[row]);
+    const frame: FoldedFrame = {
+      status: columns.otherStatus.get(row) ?? columns.status[row],
+      build_id: index < 0 ? new Uint8Array(20) : columns.buildIds.slice(20 * index, 20 * index + 20),
+      offset,
+      ip: offset,
+      innermost,
+    };
+    const name = this.#name(frame) || frameFallbackName(frame);
+    // deno-lint-ignore no-control-regex
+    return name.replace(/;/g, ":").replace(/[\u0000-\u001f\u007f]+/g, " ");
+  }
+}
