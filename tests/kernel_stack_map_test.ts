@@ -111,7 +111,7 @@ Deno.test("a stack that is translated differently the second time is -EEXIST tho
   const trace = new CallTrace();
   assertEquals(map.getStackid(ips, U, { addressSpace: SPACE, mmapLocked: true, trace }), -ERRNO.EEXIST);
   assertStringIncludes(trace.toString(), "mmap lock contended: every frame is kept as IP");
-  assertStringIncludes(trace.toString(), "has the hash but other records: -EEXIST");
+  assertStringIncludes(trace.toString(), "other records with the same hash are there: -EEXIST");
 });
 
 function translateOne(kernel: KernelRelease, flags: number, context: CallContext, ...ips: (number | bigint)[]) {

@@ -18,7 +18,7 @@ interface Known {
   // 0: not parsed yet; 1: has a build ID; 2: has none; 3: must be parsed at each call.
   readonly state: Uint8Array;
   // Five words a mapping.
-  readonly ids: Int32Array;
+  readonly ids: Uint32Array;
 }
 
 const UNPARSED = 0;
@@ -30,7 +30,7 @@ const ALWAYS_PARSE = 3;
 export class BuildIdTranslator {
   readonly #profile: KernelProfile;
   readonly #parser: BuildIdParser;
-  readonly #parsed: Int32Array;
+  readonly #parsed: Uint32Array;
   readonly #known: WeakMap<AddressSpace, Known> = new WeakMap();
   #lastSpace: AddressSpace | undefined;
   #lastKnown: Known | undefined;
@@ -38,7 +38,7 @@ export class BuildIdTranslator {
   constructor(profile: KernelProfile) {
     this.#profile = profile;
     this.#parser = new BuildIdParser(profile);
-    this.#parsed = new Int32Array(this.#parser.id.buffer);
+    this.#parsed = new Uint32Array(this.#parser.id.buffer);
   }
 
   /** Whether, and why, this release keeps a whole stack as addresses in this situation. */
@@ -59,8 +59,24 @@ export class BuildIdTranslator {
     return mmapLocked ? "mmap lock contended" : undefined;
   }
 
-  /** Writes `nr` records of status IP at word `to` from addresses at word `from`. */
-  keepIps(records: Int32Array, to: number, ips: Int32Array, from: number, nr: number): void {
+  /** Writes `nr` records at word `to`: all addresses if there is a whole fallback, else each translated. */
+  fill(
+    fallback: WholeFallback | undefined,
+    records: Uint32Array,
+    to: number,
+    ips: Uint32Array,
+    from: number,
+    nr: number,
+    space: AddressSpace | undefined,
+    trace: CallTrace | undefined,
+  ): void {
+    if (fallback === undefined) return this.#translate(records, to, ips, from, nr, space!, trace);
+    trace?.add("stack_map_get_build_id_offset", `${fallback}: every frame is kept as IP`);
+    this.#keepIps(records, to, ips, from, nr);
+  }
+
+  // Writes `nr` records of status IP at word `to` from addresses at word `from`.
+  #keepIps(records: Uint32Array, to: number, ips: Uint32Array, from: number, nr: number): void {
     const zero = this.#profile.fallbackBuildId === "zero";
     for (let i = 0; i < nr; i++, to += BUILD_ID_WORDS, from += 2) {
       records[to] = BPF_STACK_BUILD_ID_IP;
@@ -77,15 +93,15 @@ export class BuildIdTranslator {
     }
   }
 
-  /** Writes `nr` records at word `to` from addresses at word `from`, each translated where that can be done. */
-  translate(
-    records: Int32Array,
+  // Writes `nr` records at word `to` from addresses at word `from`, each translated where that can be done.
+  #translate(
+    records: Uint32Array,
     to: number,
-    ips: Int32Array,
+    ips: Uint32Array,
     from: number,
     nr: number,
     space: AddressSpace,
-    trace?: CallTrace,
+    trace: CallTrace | undefined,
   ): void {
     const { startPage, endPage, biasLo, biasHi } = space;
     const known = this.#knownOf(space);
@@ -158,7 +174,7 @@ export class BuildIdTranslator {
     let known = this.#known.get(space);
     if (known === undefined) {
       const count = space.endPage.length;
-      known = { state: new Uint8Array(count), ids: new Int32Array(5 * count) };
+      known = { state: new Uint8Array(count), ids: new Uint32Array(5 * count) };
       for (let i = 0; i < count; i++) if (space.immutable[i] === 0) known.state[i] = ALWAYS_PARSE;
       this.#known.set(space, known);
     }
@@ -167,7 +183,7 @@ export class BuildIdTranslator {
     return known;
   }
 
-  #parseInto(known: Known, vma: number, space: AddressSpace, records: Int32Array, to: number): boolean {
+  #parseInto(known: Known, vma: number, space: AddressSpace, records: Uint32Array, to: number): boolean {
     const file = space.vmas[vma].file;
     const found = file !== undefined && this.#parser.parse(file) === 0;
     if (found) records.set(this.#parsed, to);

@@ -72,7 +72,7 @@ export function getStack(
   const from = source.of(ips) + 2 * skip;
   const to = target.of(buf);
   // A buffer that does not start at a word of its own is filled through an aligned one.
-  const records = to >= 0 ? target.words : new Int32Array(used / 4);
+  const records = to >= 0 ? target.words : new Uint32Array(used / 4);
   const at = to >= 0 ? to : 0;
   if (!buildId) {
     copyWords(source.words, from, records, at, 2 * depth);
@@ -81,12 +81,7 @@ export function getStack(
     if (translator === undefined) translators.set(kernel, translator = new BuildIdTranslator(profile));
     const { addressSpace, nmi = false, irqWorkBusy = false, mmapLocked = false, trace } = context;
     const fallback = translator.wholeFallback(user, addressSpace, nmi, irqWorkBusy, mmapLocked);
-    if (fallback === undefined) {
-      translator.translate(records, at, source.words, from, depth, addressSpace!, trace);
-    } else {
-      trace?.add("stack_map_get_build_id_offset", `${fallback}: every frame is kept as IP`);
-      translator.keepIps(records, at, source.words, from, depth);
-    }
+    translator.fill(fallback, records, at, source.words, from, depth, addressSpace, trace);
   }
   if (to < 0) buf.set(new Uint8Array(records.buffer));
   buf.fill(0, used);

@@ -7,15 +7,16 @@ import {
   BPF_F_USER_STACK,
 } from "../uapi/bpf.ts";
 import { SIZEOF_BPF_STACK_BUILD_ID } from "../uapi/bpf_stack_build_id.ts";
-import { ERRNO, KernelError } from "../uapi/errno.ts";
+import { ERRNO, errnoName, KernelError } from "../uapi/errno.ts";
 import { BUILD_ID_WORDS, BuildIdTranslator } from "./build_id_offset.ts";
 import type { CallContext } from "./call_context.ts";
+import type { CallTrace } from "./call_trace.ts";
 import { CpuSchedule, type ScheduleRates } from "./cpu_schedule.ts";
 import { jhashWords } from "./jhash.ts";
 import { checkMapCreate, mapMemUsage, type StackMapAttr } from "./map_create.ts";
 import { PcpuFreelist } from "./pcpu_freelist.ts";
 import { DEFAULT_KERNEL, type KernelProfile, kernelProfile, type KernelRelease } from "./profile.ts";
-import { copyWords, requireLittleEndianHost, sameWords, WordView } from "./words.ts";
+import { copyWords, requireLittleEndianHost, sameFrames, type Words, WordView } from "./words.ts";
 
 /** The machine a {@linkcode StackMap} lives on. */
 export interface StackMapOptions {
@@ -86,7 +87,7 @@ export class StackMap {
   // Element i: its hash, its depth and, from word i * #elementWords, its data. Bucket b holds element #buckets[b] − 1.
   readonly #hashes: Int32Array;
   readonly #depths: Int32Array;
-  readonly #data: Int32Array;
+  readonly #data: Words;
   readonly #dataBytes: Uint8Array;
   readonly #buckets: Int32Array;
   readonly #ips: WordView = new WordView();
@@ -124,13 +125,14 @@ export class StackMap {
     try {
       this.#hashes = new Int32Array(maxEntries);
       this.#depths = new Int32Array(maxEntries);
-      this.#data = new Int32Array(maxEntries * this.#elementWords);
+      const doubles = new Float64Array(maxEntries * this.#elementWords / 2);
+      this.#data = { words: new Uint32Array(doubles.buffer), doubles };
       this.#buckets = new Int32Array(this.nBuckets);
       this.freelist.populate(maxEntries);
     } catch {
       throw new KernelError("ENOMEM", `this host can't allocate ${maxEntries} elements of ${valueSize} bytes`);
     }
-    this.#dataBytes = new Uint8Array(this.#data.buffer);
+    this.#dataBytes = new Uint8Array(this.#data.words.buffer);
   }
 
   /**
@@ -152,21 +154,52 @@ export class StackMap {
       context?.trace?.add("bpf_get_stackid", `no frame is left of ${ips.length} after skipping: -EFAULT`);
       return -ERRNO.EFAULT;
     }
-    const view = this.#ips;
-    const from = view.of(ips) + 2 * (flags & BPF_F_SKIP_FIELD_MASK);
-    const words = view.words;
-    const hash = jhashWords(words, from, 2 * depth, 0);
+    const ipView = this.#ips;
+    const from = ipView.of(ips) + 2 * (flags & BPF_F_SKIP_FIELD_MASK);
+    const hash = jhashWords(ipView.words, from, 2 * depth, 0);
     const id = hash & this.#mask;
-    const element = this.#buckets[id] - 1;
-    const hashMatches = element >= 0 && this.#hashes[element] === hash;
+    const old = this.#buckets[id] - 1;
+    const hashMatches = old >= 0 && this.#hashes[old] === hash;
+    const trace = context?.trace;
+    if (trace !== undefined) this.#explainBucket(trace, id, hash, old, depth);
     if (hashMatches && (flags & BPF_F_FAST_STACK_CMP) !== 0) {
-      context?.trace?.add("bpf_get_stackid", `bucket ${id} has the hash and BPF_F_FAST_STACK_CMP trusts it: ${id}`);
-      return id;
+      return answer(trace, id, "BPF_F_FAST_STACK_CMP trusts the hash");
     }
-    if (context?.trace !== undefined) this.#explainBucket(context, id, hash, element, depth);
-    return this.#translator === undefined
-      ? this.#storeIps(id, hash, element, hashMatches, words, from, depth, flags, context)
-      : this.#storeBuildIds(id, hash, element, hashMatches, words, from, depth, flags, context);
+
+    // With build IDs an element is taken and filled before anything is compared; without, when it is needed.
+    const data = this.#data;
+    const comparable = hashMatches && this.#depths[old] === depth;
+    const taken = old >= 0 && (flags & BPF_F_REUSE_STACKID) === 0;
+    const oldAt = old * this.#elementWords;
+    const buildIds = this.#translator !== undefined;
+    if (!buildIds) {
+      if (comparable && sameFrames(data, oldAt, ipView, from, depth)) {
+        return answer(trace, id, "the same stack is there");
+      }
+      if (taken) return answer(trace, -ERRNO.EEXIST, "another stack is there");
+    }
+    const cpu = this.#cpuOf(context);
+    const nmi = context?.nmi ?? this.#schedule.nmi();
+    const fresh = this.freelist.pop(cpu, nmi);
+    if (fresh < 0) return answer(trace, -ERRNO.ENOMEM, "no element is free");
+    const at = fresh * this.#elementWords;
+    if (buildIds) {
+      this.#translate(at, from, depth, (flags & BPF_F_USER_STACK) !== 0, nmi, context);
+      const same = comparable && sameFrames(data, oldAt, data, at, BUILD_ID_WORDS / 2 * depth);
+      if (same || taken) {
+        this.freelist.push(fresh, cpu, nmi);
+        if (same) return answer(trace, id, "the same records are there");
+        const reason = hashMatches ? "other records with the same hash are there" : "another stack is there";
+        return answer(trace, -ERRNO.EEXIST, reason);
+      }
+    } else {
+      copyWords(ipView.words, from, data.words, at, 2 * depth);
+    }
+    this.#hashes[fresh] = hash;
+    this.#depths[fresh] = depth;
+    this.#buckets[id] = fresh + 1;
+    if (old >= 0) this.freelist.push(old, cpu, nmi);
+    return answer(trace, id, old < 0 ? "stored" : "stored in place of what was there");
   }
 
   // How many of `available` frames are kept after `skip` are dropped; 0 or less for none.
@@ -175,92 +208,14 @@ export class StackMap {
     return Math.min(available, limit) - skip;
   }
 
-  #storeIps(
-    id: number,
-    hash: number,
-    element: number,
-    hashMatches: boolean,
-    words: Int32Array,
-    from: number,
-    depth: number,
-    flags: number,
-    context: CallContext | undefined,
-  ): number {
-    const data = this.#data;
-    const length = 2 * depth;
-    if (
-      hashMatches && this.#depths[element] === depth &&
-      sameWords(data, element * this.#elementWords, words, from, length)
-    ) return this.#answer(context, id, "the same frames are there");
-    if (element >= 0 && (flags & BPF_F_REUSE_STACKID) === 0) {
-      return this.#answer(context, -ERRNO.EEXIST, `another stack has bucket ${id}`);
-    }
-    const cpu = this.#cpuOf(context);
-    const nmi = context?.nmi ?? this.#schedule.nmi();
-    const fresh = this.freelist.pop(cpu, nmi);
-    if (fresh < 0) return this.#answer(context, -ERRNO.ENOMEM, "no element is free");
-    const at = fresh * this.#elementWords;
-    copyWords(words, from, data, at, length);
-    this.#put(id, hash, fresh, depth, element, cpu, nmi);
-    return this.#answer(context, id, element < 0 ? "stored" : "stored in place of the stack that was there");
-  }
-
-  #storeBuildIds(
-    id: number,
-    hash: number,
-    element: number,
-    hashMatches: boolean,
-    words: Int32Array,
-    from: number,
-    depth: number,
-    flags: number,
-    context: CallContext | undefined,
-  ): number {
-    const cpu = this.#cpuOf(context);
-    const nmi = context?.nmi ?? this.#schedule.nmi();
-    const fresh = this.freelist.pop(cpu, nmi);
-    if (fresh < 0) return this.#answer(context, -ERRNO.ENOMEM, "no element is free to translate into");
-    const data = this.#data;
-    const at = fresh * this.#elementWords;
-    const space = context?.addressSpace;
+  // stack_map_get_build_id_offset(): fills the element at word `at`.
+  #translate(at: number, from: number, depth: number, user: boolean, nmi: boolean, context?: CallContext): void {
     const translator = this.#translator!;
-    const fallback = translator.wholeFallback(
-      (flags & BPF_F_USER_STACK) !== 0,
-      space,
-      nmi,
-      context?.irqWorkBusy ?? this.#schedule.irqWorkBusy(),
-      context?.mmapLocked ?? this.#schedule.mmapLocked(),
-    );
-    if (fallback === undefined) {
-      translator.translate(data, at, words, from, depth, space!, context?.trace);
-    } else {
-      context?.trace?.add("stack_map_get_build_id_offset", `${fallback}: every frame is kept as IP`);
-      translator.keepIps(data, at, words, from, depth);
-    }
-    if (
-      hashMatches && this.#depths[element] === depth &&
-      sameWords(data, element * this.#elementWords, data, at, BUILD_ID_WORDS * depth)
-    ) {
-      this.freelist.push(fresh, cpu, nmi);
-      return this.#answer(context, id, "the same records are there");
-    }
-    if (element >= 0 && (flags & BPF_F_REUSE_STACKID) === 0) {
-      this.freelist.push(fresh, cpu, nmi);
-      return this.#answer(
-        context,
-        -ERRNO.EEXIST,
-        hashMatches ? `bucket ${id} has the hash but other records` : `another stack has bucket ${id}`,
-      );
-    }
-    this.#put(id, hash, fresh, depth, element, cpu, nmi);
-    return this.#answer(context, id, element < 0 ? "stored" : "stored in place of the stack that was there");
-  }
-
-  #put(id: number, hash: number, fresh: number, depth: number, old: number, cpu: number, nmi: boolean): void {
-    this.#hashes[fresh] = hash;
-    this.#depths[fresh] = depth;
-    this.#buckets[id] = fresh + 1;
-    if (old >= 0) this.freelist.push(old, cpu, nmi);
+    const space = context?.addressSpace;
+    const irqWorkBusy = context?.irqWorkBusy ?? this.#schedule.irqWorkBusy();
+    const mmapLocked = context?.mmapLocked ?? this.#schedule.mmapLocked();
+    const fallback = translator.wholeFallback(user, space, nmi, irqWorkBusy, mmapLocked);
+    translator.fill(fallback, this.#data.words, at, this.#ips.words, from, depth, space, context?.trace);
   }
 
   #cpuOf(context: CallContext | undefined): number {
@@ -278,19 +233,12 @@ export class StackMap {
     return -ERRNO.EINVAL;
   }
 
-  #answer(context: CallContext | undefined, result: number, reason: string): number {
-    context?.trace?.add("bpf_get_stackid", `${reason}: ${result < 0 ? NEGATIVE[-result] : result}`);
-    return result;
-  }
-
-  #explainBucket(context: CallContext, id: number, hash: number, element: number, depth: number): void {
-    const hashText = `0x${(hash >>> 0).toString(16).padStart(8, "0")}`;
-    const held = element < 0
+  #explainBucket(trace: CallTrace, id: number, hash: number, old: number, depth: number): void {
+    const hex = (value: number) => `0x${(value >>> 0).toString(16).padStart(8, "0")}`;
+    const held = old < 0
       ? "is empty"
-      : `holds a stack of ${this.#depths[element]} frames with hash 0x${
-        (this.#hashes[element] >>> 0).toString(16).padStart(8, "0")
-      }`;
-    context.trace!.add("bpf_get_stackid", `${depth} frames hash to ${hashText}: bucket ${id} ${held}`);
+      : `holds a stack of ${this.#depths[old]} frames with hash ${hex(this.#hashes[old])}`;
+    trace.add("bpf_get_stackid", `${depth} frames hash to ${hex(hash)}: bucket ${id} ${held}`);
   }
 
   /**
@@ -395,7 +343,8 @@ export class StackMap {
   }
 }
 
-const NEGATIVE: Readonly<Record<number, string>> = {
-  [ERRNO.EEXIST]: "-EEXIST",
-  [ERRNO.ENOMEM]: "-ENOMEM",
-};
+// Reasons are constants, so that a call without a trace makes no text.
+function answer(trace: CallTrace | undefined, result: number, reason: string): number {
+  trace?.add("bpf_get_stackid", `${reason}: ${result < 0 ? `-${errnoName(result)}` : result}`);
+  return result;
+}

@@ -24,8 +24,6 @@ export interface Bench {
   /** Case of the C program and its arguments after the first input; `%N` stands for the slot of input N. */
   command: string;
   args?: (number | `%${number}`)[];
-  /** How often one measurement does the work, for work that takes little time. */
-  times?: number;
   /** Does the work once. */
   run: () => void;
   /** Checksum of the last result, to be equal to that of C. */
@@ -111,20 +109,26 @@ export class Reference {
   }
 }
 
+// Milliseconds that one measurement takes at least. Shorter ones measure how a side wakes up after the other's turn:
+// with half a millisecond, jhash2 came out a third slower than in a loop of its own.
+const MEASUREMENT_MS = 25;
+
 /** Runs one benchmark: both sides warm up, then take turns for `rounds` rounds. */
 export async function measure(bench: Bench, reference: Reference, rounds: number): Promise<Result> {
   const slots: number[] = [];
   for (const bytes of bench.inputs) slots.push(await reference.load(bytes));
-  const times = bench.times ?? 1;
   const args = [slots[0], ...(bench.args ?? []).map((a) => typeof a === "number" ? a : slots[Number(a.slice(1))])];
-  const c = () => reference.run(bench.command, times, args);
-  const js = () => {
+  const js = (times: number) => {
     const start = performance.now();
     for (let i = 0; i < times; i++) bench.run();
     return (performance.now() - start) * 1e6 / times;
   };
-  for (let i = 0; i < 6; i++) js();
-  const expected = (await c()).sum;
+  const enough = (ns: number) => Math.max(1, Math.ceil(MEASUREMENT_MS * 1e6 / ns));
+  let jsTimes = 1;
+  for (let i = 0; i < 6; i++) jsTimes = enough(js(jsTimes));
+  const first = await reference.run(bench.command, 1, args);
+  const cTimes = enough((await reference.run(bench.command, enough(first.ns), args)).ns);
+  const expected = first.sum;
   if (bench.sum() !== expected) {
     throw new Error(`${bench.name}: JavaScript's checksum is ${bench.sum()}, that of C ${expected}`);
   }
@@ -132,9 +136,9 @@ export async function measure(bench: Bench, reference: Reference, rounds: number
   const times2: number[] = [];
   for (let round = 0; round < rounds; round++) {
     // Whoever comes second finds warmer caches or a busier machine: take turns.
-    if (round % 2 === 0) times1.push(js());
-    times2.push((await c()).ns);
-    if (round % 2 === 1) times1.push(js());
+    if (round % 2 === 0) times1.push(js(jsTimes));
+    times2.push((await reference.run(bench.command, cTimes, args)).ns);
+    if (round % 2 === 1) times1.push(js(jsTimes));
   }
   if (bench.sum() !== expected) throw new Error(`${bench.name}: the result changed from run to run`);
   const ratios = times1.map((ns, i) => times2[i] / ns).sort((a, b) => a - b);

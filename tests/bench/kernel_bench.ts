@@ -45,7 +45,6 @@ function jhashBench(frames: number, goal: Bench["goal"]): Bench {
     inputs: [bytesOf(ips)],
     command: "jhash2",
     args: [frames],
-    times: frames > 50 ? 50 : 250,
     run: () => {
       h = 0;
       for (let s = 0; s < stacks.length; s++) h = ((h ^ jhash2(stacks[s], 0)) + 1) | 0;
@@ -90,7 +89,6 @@ function stackidBench(kind: "hit" | "fast compare" | "miss", goal: Bench["goal"]
     inputs: [bytesOf(ips)],
     command: "getstackid",
     args: [flags, kind === "hit" ? 0 : kind === "miss" ? 1 : 2],
-    times: 4,
     run: () => {
       h = 0;
       for (let s = 0; s < stacks.length; s++) {
@@ -133,7 +131,6 @@ function translateBench(): Bench {
     inputs: [bytesOf(ips), table],
     command: "translate",
     args: ["%1"],
-    times: 2,
     run: () => {
       for (let s = 0; s < stackCount; s++) {
         getStack(stacks[s], bufs[s], BPF_F_USER_STACK | BPF_F_USER_BUILD_ID, context);

@@ -25,7 +25,7 @@ if (args.some((arg) => arg.startsWith("-") && arg !== "--quick")) {
   process.exit(args.includes("--help") ? 0 : 2);
 }
 const wanted = (name: string) => parts.length === 0 || parts.some((part) => name.includes(part));
-const rounds = quick ? 7 : 31;
+const rounds = quick ? 5 : 21;
 const results: Result[] = [];
 
 const duration = (ns: number) => ns >= 1e6 ? `${(ns / 1e6).toFixed(2)} ms` : `${(ns / 1e3).toFixed(1)} µs`;
