@@ -16,7 +16,7 @@ import { jhashWords } from "./jhash.ts";
 import { checkMapCreate, mapMemUsage, type StackMapAttr } from "./map_create.ts";
 import { PcpuFreelist } from "./pcpu_freelist.ts";
 import { DEFAULT_KERNEL, type KernelProfile, kernelProfile, type KernelRelease } from "./profile.ts";
-import { copyWords, requireLittleEndianHost, sameFrames, type Words, WordView } from "./words.ts";
+import { copyWords, requireLittleEndianHost, sameWords, WordView } from "./words.ts";
 
 /** The machine a {@linkcode StackMap} lives on. */
 export interface StackMapOptions {
@@ -87,7 +87,7 @@ export class StackMap {
   // Element i: its hash, its depth and, from word i * #elementWords, its data. Bucket b holds element #buckets[b] − 1.
   readonly #hashes: Int32Array;
   readonly #depths: Int32Array;
-  readonly #data: Words;
+  readonly #data: Uint32Array;
   readonly #dataBytes: Uint8Array;
   readonly #buckets: Int32Array;
   readonly #ips: WordView = new WordView();
@@ -125,14 +125,13 @@ export class StackMap {
     try {
       this.#hashes = new Int32Array(maxEntries);
       this.#depths = new Int32Array(maxEntries);
-      const doubles = new Float64Array(maxEntries * this.#elementWords / 2);
-      this.#data = { words: new Uint32Array(doubles.buffer), doubles };
+      this.#data = new Uint32Array(maxEntries * this.#elementWords);
       this.#buckets = new Int32Array(this.nBuckets);
       this.freelist.populate(maxEntries);
     } catch {
       throw new KernelError("ENOMEM", `this host can't allocate ${maxEntries} elements of ${valueSize} bytes`);
     }
-    this.#dataBytes = new Uint8Array(this.#data.words.buffer);
+    this.#dataBytes = new Uint8Array(this.#data.buffer);
   }
 
   /**
@@ -173,7 +172,7 @@ export class StackMap {
     const oldAt = old * this.#elementWords;
     const buildIds = this.#translator !== undefined;
     if (!buildIds) {
-      if (comparable && sameFrames(data, oldAt, ipView, from, depth)) {
+      if (comparable && sameWords(data, oldAt, ipView.words, from, 2 * depth)) {
         return answer(trace, id, "the same stack is there");
       }
       if (taken) return answer(trace, -ERRNO.EEXIST, "another stack is there");
@@ -185,7 +184,7 @@ export class StackMap {
     const at = fresh * this.#elementWords;
     if (buildIds) {
       this.#translate(at, from, depth, (flags & BPF_F_USER_STACK) !== 0, nmi, context);
-      const same = comparable && sameFrames(data, oldAt, data, at, BUILD_ID_WORDS / 2 * depth);
+      const same = comparable && sameWords(data, oldAt, data, at, BUILD_ID_WORDS * depth);
       if (same || taken) {
         this.freelist.push(fresh, cpu, nmi);
         if (same) return answer(trace, id, "the same records are there");
@@ -193,7 +192,7 @@ export class StackMap {
         return answer(trace, -ERRNO.EEXIST, reason);
       }
     } else {
-      copyWords(ipView.words, from, data.words, at, 2 * depth);
+      copyWords(ipView.words, from, data, at, 2 * depth);
     }
     this.#hashes[fresh] = hash;
     this.#depths[fresh] = depth;
@@ -215,7 +214,7 @@ export class StackMap {
     const irqWorkBusy = context?.irqWorkBusy ?? this.#schedule.irqWorkBusy();
     const mmapLocked = context?.mmapLocked ?? this.#schedule.mmapLocked();
     const fallback = translator.wholeFallback(user, space, nmi, irqWorkBusy, mmapLocked);
-    translator.fill(fallback, this.#data.words, at, this.#ips.words, from, depth, space, context?.trace);
+    translator.fill(fallback, this.#data, at, this.#ips.words, from, depth, space, context?.trace);
   }
 
   #cpuOf(context: CallContext | undefined): number {
