@@ -27,7 +27,7 @@ async function run(...args: string[]): Promise<{ code: number; out: string; err:
   const host: Host = {
     ...real,
     args,
-    interactive: true,
+    interactive: () => true,
     write: (t) => void (out += t),
     writeError: (t) => void (err += t),
   };

@@ -4,6 +4,8 @@ const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toS
 
 /** Lower-case hex of `bytes`, two digits each. */
 export function toHex(bytes: Uint8Array): string {
+  const native = bytes as { toHex?: () => string }; // ECMAScript 2026; not in every runtime yet
+  if (native.toHex !== undefined) return native.toHex();
   let text = "";
   for (let i = 0; i < bytes.length; i++) text += HEX[bytes[i]];
   return text;

@@ -60,7 +60,7 @@ function run(host: Host, args: string[]): number {
   for (const operand of operands) {
     for (const path of walk(host, operand, complain)) {
       counts.files++;
-      if (host.interactive && counts.files % 500 === 0) host.writeError(`\r${counts.files} files …`);
+      if (host.interactive() && counts.files % 500 === 0) host.writeError(`\r${counts.files} files …`);
       try {
         const file = host.open(path);
         try {
@@ -73,7 +73,7 @@ function run(host: Host, args: string[]): number {
       }
     }
   }
-  if (host.interactive) host.writeError("\r\x1b[K");
+  if (host.interactive()) host.writeError("\r\x1b[K");
   host.write(report(operands.join(" "), counts));
   return counts.unreadable === 0 ? EXIT_OK : EXIT_FAILED;
 }

@@ -141,7 +141,7 @@ function addBinaries(host: Host, index: BuildIdIndex, paths: string[], columns: 
     } else {
       let seen = 0;
       for (const found of walk(host, path, (at, error) => complain(at, error.message))) {
-        if (host.interactive && ++seen % 500 === 0) host.writeError(`\r${path}: ${seen} files …`);
+        if (host.interactive() && ++seen % 500 === 0) host.writeError(`\r${path}: ${seen} files …`);
         try {
           if (isWanted(host, found, wanted)) add(found);
         } catch (error) {
@@ -149,7 +149,7 @@ function addBinaries(host: Host, index: BuildIdIndex, paths: string[], columns: 
           if (!(error instanceof FormatError)) complain(found, (error as Error).message);
         }
       }
-      if (host.interactive && seen >= 500) host.writeError("\r\x1b[K");
+      if (host.interactive() && seen >= 500) host.writeError("\r\x1b[K");
     }
   }
   return problems;
