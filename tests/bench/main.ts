@@ -11,9 +11,9 @@ import { measureBuildIds } from "./tool_bench.ts";
 const USAGE = `usage: main.ts [--quick] [NAME-PART…]
 
 Runs the hot paths beside C programs for the same work and prints throughput relative to C: the median of the rounds'
-ratios, and from which to which the middle eight tenths of them went.
+ratios, from which to which the middle eight tenths of them went, and the ratio of the shortest times.
 
---quick   fewer rounds; exit code 1 if a median is under half of its goal (for CI, whose machines are noisy)
+--quick   fewer rounds; exit code 1 if a best ratio is under half of the recorded one (for CI, on noisy machines)
 NAME-PART run only the benchmarks whose name holds one of these
 `;
 
@@ -30,14 +30,20 @@ const results: Result[] = [];
 
 const duration = (ns: number) => ns >= 1e6 ? `${(ns / 1e6).toFixed(2)} ms` : `${(ns / 1e3).toFixed(1)} µs`;
 
+// Under half of what docs/performance.md records, even in the best round: not the machine's noise.
+function collapsed({ best, target: [, recorded] }: Result): boolean {
+  return best < recorded / 2;
+}
+
 function row(result: Result): string {
-  const { name, goal, ns, ratios } = result;
+  const { name, ns, ratios, best } = result;
+  const [goal] = result.target;
   const median = quantile(ratios, 0.5);
   const spread = `${quantile(ratios, 0.1).toFixed(2)}–${quantile(ratios, 0.9).toFixed(2)}`;
-  const met = median >= goal ? "met" : median >= goal / 2 ? "not met" : "COLLAPSED";
+  const met = collapsed(result) ? "COLLAPSED" : median >= goal ? "met" : "not met";
   return `| ${name.padEnd(56)} | ${duration(ns.js).padStart(10)} | ${duration(ns.c).padStart(10)} | ${
     median.toFixed(2).padStart(5)
-  } | ${spread.padEnd(9)} | ${goal.toFixed(2)} | ${met.padEnd(7)} |`;
+  } | ${spread.padEnd(9)} | ${best.toFixed(2)} | ${goal.toFixed(2)} | ${met.padEnd(7)} |`;
 }
 
 function report(result: Result): void {
@@ -49,9 +55,9 @@ console.log(`${RUNTIME.name}; gcc -O2 beside it; ${cpus()[0]?.model ?? "unknown 
 console.log(
   `| ${"benchmark".padEnd(56)} | ${"JavaScript".padStart(10)} | ${
     "C".padStart(10)
-  } | ratio | spread    | goal | goal is |`,
+  } | ratio | spread    | best | goal | goal is |`,
 );
-console.log(`|${"-".repeat(58)}|-----------:|-----------:|------:|-----------|-----:|---------|`);
+console.log(`|${"-".repeat(58)}|-----------:|-----------:|------:|-----------|-----:|-----:|---------|`);
 
 const reference = Reference.start();
 if (typeof reference === "string") {
@@ -72,8 +78,8 @@ if (wanted("build ids of ELF files, readelf")) {
   else report(result);
 }
 
-const missed = results.filter(({ ratios, goal }) => quantile(ratios, 0.5) < goal);
-const collapsed = results.filter(({ ratios, goal }) => quantile(ratios, 0.5) < goal / 2);
+const missed = results.filter(({ ratios, target: [goal] }) => quantile(ratios, 0.5) < goal);
 console.log(`\n${results.length - missed.length} of ${results.length} goals met`);
-for (const { name } of collapsed) console.log(`under half of its goal: ${name}`);
-process.exit(quick && collapsed.length > 0 ? 1 : 0);
+const fallen = results.filter(collapsed);
+for (const { name, target: [, recorded] } of fallen) console.log(`under half of the recorded ${recorded}: ${name}`);
+process.exit(quick && fallen.length > 0 ? 1 : 0);
