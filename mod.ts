@@ -1,6 +1,33 @@
 // Owns the public surface: named re-exports and nothing else.
 /**
- * Linux BPF stack maps for JavaScript.
+ * Linux BPF stack maps (`BPF_MAP_TYPE_STACK_TRACE`) for JavaScript, with no dependency.
+ *
+ * With `BPF_F_STACK_BUILD_ID` the kernel keeps build ID and file offset for each frame instead of an address. This module
+ *
+ * - decodes what it wrote: {@linkcode decodeStacks} for dumps, {@linkcode parseBpftoolDump} for what bpftool prints,
+ *   {@linkcode StackBuildIdView} for single values;
+ * - says where a frame is: {@linkcode BuildIdIndex} from build ID and offset to binary and symbol, and
+ *   {@linkcode foldStacks} to folded stacks;
+ * - reads and writes the ELF structures that this needs: {@linkcode readBuildId}, {@linkcode parseEhdr}, {@linkcode elfNotes};
+ * - models how a kernel fills such a map, bit for bit, for Linux 4.17 and 6.18: {@linkcode StackMap},
+ *   {@linkcode getStack}, {@linkcode buildIdParse}, {@linkcode AddressSpace}, {@linkcode PcpuFreelist}.
+ *
+ * Malformed input throws {@linkcode FormatError}; a broken contract throws `TypeError` or `RangeError`; what a modelled
+ * kernel function returned is a number; {@linkcode KernelError} stands for a system call that would have failed.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { BPF_F_USER_STACK, decodeStacks, listStacks, StackMap } from "@bpf/stackmap";
+ *
+ * const map = new StackMap({ valueSize: 127 * 8, maxEntries: 1024 }, { kernel: "6.18" });
+ * const id = map.getStackid(new BigUint64Array([0x401136n, 0x401190n]), BPF_F_USER_STACK);
+ * const dump = new Uint8Array(4 + 127 * 8);
+ * new DataView(dump.buffer).setUint32(0, id, true);
+ * map.copy(id, dump.subarray(4));
+ * const [stack] = listStacks(decodeStacks(dump, { valueSize: 127 * 8 }));
+ * assertEquals(stack.frames.map((frame) => frame.ip), [0x401136n, 0x401190n]);
+ * ```
  *
  * @module
  */

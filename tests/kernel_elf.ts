@@ -1,6 +1,8 @@
 // Makes ELF files for the kernel model's tests from raw bytes, with nothing of src/elf: a mistake there must not
 // hide one here.
 
+import type { BuildIdOutcome } from "../mod.ts";
+
 /** What {@linkcode buildElf} makes; sizes and offsets in bytes. */
 export interface ElfShape {
   buildId: Uint8Array;
@@ -77,3 +79,42 @@ export function buildElf(shape: ElfShape): Uint8Array {
   }
   return shape.length === undefined ? bytes : bytes.slice(0, shape.length);
 }
+
+const ID = Uint8Array.from({ length: 20 }, (_, i) => 0xa0 + i);
+
+/** Name, shape, and what each release answers. */
+export type Row = [string, Omit<ElfShape, "buildId"> & { buildId?: Uint8Array }, BuildIdOutcome, BuildIdOutcome];
+
+/** Files on both sides of each release's limits. */
+export const ROWS: Row[] = [
+  ["a plain file", {}, "found", "found"],
+  ["an executable", { type: 2 }, "found", "found"],
+  ["a relocatable file", { type: 1 }, "wrong-e_type", "wrong-e_type"],
+  ["a core file", { type: 4 }, "wrong-e_type", "wrong-e_type"],
+  ["program headers elsewhere", { phoff: 512 }, "no-note-segment", "found"],
+  ["a note in the second page", { noteOffset: 4096 }, "note-out-of-range", "found"],
+  ["a note across the page's end", { noteOffset: 4080 }, "note-out-of-range", "found"],
+  ["a note that ends with the page", { noteOffset: 4060 }, "found", "found"],
+  ["an empty note segment first", { emptyNotes: 1 }, "no-build-id-note", "found"],
+  ["another note first", { before: [["GNU\0", 1, 16]] }, "found", "found"],
+  ["another name of four bytes", { name: "XYZ\0" }, "found", "no-build-id-note"],
+  ["another type", { noteType: 4 }, "no-build-id-note", "no-build-id-note"],
+  ["a name of five bytes", { name: "GNU!\0" }, "no-build-id-note", "no-build-id-note"],
+  ["an ID of 8 bytes", { buildId: ID.slice(0, 8) }, "no-build-id-note", "found"],
+  ["an ID of 1 byte", { buildId: ID.slice(0, 1) }, "no-build-id-note", "found"],
+  ["an ID of 0 bytes", { buildId: ID.slice(0, 0) }, "no-build-id-note", "no-build-id-note"],
+  ["an ID of 21 bytes", { buildId: new Uint8Array(21) }, "no-build-id-note", "no-build-id-note"],
+  ["a segment that ends in the ID", { noteSize: 35 }, "found", "no-build-id-note"],
+  ["a segment of a header and one byte", { noteSize: 13 }, "found", "no-build-id-note"],
+  ["a segment of a header", { noteSize: 12 }, "no-build-id-note", "no-build-id-note"],
+  ["more headers than the page holds", { phnum: 200, length: 40000 }, "too-many-phdrs", "found"],
+  ["more headers than the file holds", { phnum: 200, length: 4000 }, "too-many-phdrs", "found"],
+  ["the note at header 256", { loads: 255 }, "too-many-phdrs", "found"],
+  ["the note at header 257", { loads: 256 }, "too-many-phdrs", "no-note-segment"],
+  [
+    "the note segment's size near 2^32",
+    { noteSize: 0xffffffff },
+    "note-out-of-range",
+    "note-out-of-range",
+  ],
+];

@@ -1,6 +1,6 @@
 // PcpuFreelist and CpuSchedule: how elements are spread and handed out, with free and with held locks.
 import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
-import { CpuSchedule, type FreelistLocks, type KernelRelease, PcpuFreelist } from "../mod.ts";
+import { CpuSchedule, type FreelistLocks, KernelError, type KernelRelease, PcpuFreelist } from "../mod.ts";
 
 function lists(kernel: KernelRelease, nrCpus: number, nrElems: number): number[][] {
   const freelist = new PcpuFreelist(nrCpus, { kernel });
@@ -40,8 +40,10 @@ function held(locks: FreelistLocks, ...holds: (number | "extralist")[]): PcpuFre
 
 Deno.test("spin locks (4.17): a held lock on the way means the kernel would hang", () => {
   assertThrows(() => held("spin", 0).pop(0), Error, "spin for ever: the lock of CPU 0's list");
-  assertThrows(() => held("spin", 0).push(9, 0, true), Error, "spin for ever");
-  assertEquals(held("spin", 0).pop(1), 1);
+  const freelist = held("spin", 0);
+  assertEquals(freelist.pop(1), 1);
+  const error = assertThrows(() => freelist.push(1, 0, true), KernelError, "spin for ever");
+  assertEquals(error.code, "EDEADLK");
 });
 
 Deno.test("trylock in NMI (5.10): an NMI goes to the next list, at last to the extralist", () => {
@@ -80,15 +82,35 @@ Deno.test("resilient locks (6.18): a held list is passed over, in NMI or not", (
   assertEquals(held("resilient", 0).pop(0), 1);
   assertEquals(held("resilient", 0, 1).pop(0), -1);
   const freelist = held("resilient", 0);
-  freelist.push(5 - 5, 0);
-  assertEquals(freelist.nodes(1), [0, 1]);
-  assertThrows(() => held("resilient", 0, 1).push(0, 0), Error, "spin for ever");
+  assertEquals(freelist.pop(0), 1);
+  freelist.push(1, 0);
+  assertEquals([freelist.nodes(0), freelist.nodes(1)], [[0], [1]]);
+  assertEquals(freelist.pop(0), 1);
+  freelist.hold(1);
+  assertThrows(() => freelist.push(1, 0), KernelError, "spin for ever");
 });
 
 Deno.test("a freelist refuses CPUs that no machine has", () => {
   for (const nrCpus of [0, -1, 1.5, 8193, NaN]) assertThrows(() => new PcpuFreelist(nrCpus), RangeError);
   const freelist = new PcpuFreelist(2);
-  for (const cpu of [2, -1, 0.5]) assertThrows(() => freelist.nodes(cpu), RangeError);
+  freelist.populate(2);
+  for (const cpu of [2, -1, 0.5, NaN]) {
+    assertThrows(() => freelist.nodes(cpu), RangeError);
+    assertThrows(() => freelist.pop(cpu), RangeError);
+    assertThrows(() => freelist.hold(cpu), RangeError);
+  }
+  for (const n of [-1, 1.5, NaN]) assertThrows(() => freelist.populate(n), RangeError);
+});
+
+Deno.test("a freelist takes back only what it handed out", () => {
+  const freelist = new PcpuFreelist(2);
+  freelist.populate(2);
+  for (const node of [0, 1, 2, -1, 0.5, NaN]) assertThrows(() => freelist.push(node), RangeError, "element");
+  const node = freelist.pop();
+  assertThrows(() => freelist.push(node, 7), RangeError, "CPU 7 of 2");
+  freelist.push(node);
+  assertThrows(() => freelist.push(node), RangeError, "in a list already");
+  assertEquals(freelist.nodes(0), [node]);
 });
 
 Deno.test("a schedule repeats itself from its seed and visits every CPU", () => {
@@ -100,4 +122,5 @@ Deno.test("a schedule repeats itself from its seed and visits every CPU", () => 
   assertNotEquals(draw(42), draw(43));
   assertEquals([...new Set(draw(42))].sort(), [0, 1, 2, 3, 4]);
   assertThrows(() => new CpuSchedule(1, 1, { nmi: 1.5 }), RangeError, "rate of nmi");
+  assertThrows(() => new CpuSchedule(1, NaN), RangeError, "nrCpus");
 });

@@ -1,7 +1,7 @@
 // The 6.18 profile against recordings of a running 6.18 kernel: every id, both dumps, every BPF_MAP_CREATE.
 import { assertEquals, assertGreater, assertNotEquals } from "@std/assert";
-import { KernelError, StackMap } from "../mod.ts";
-import { readRecording, replay } from "../src/cli/recording.ts";
+import { BPF_F_USER_STACK, getStack, KernelError, StackMap } from "../mod.ts";
+import { readRecording, recordedCalls, replay } from "../src/cli/recording.ts";
 import { readTestdata, readTestdataLines, RECORDINGS } from "./fixtures.ts";
 import { readTar } from "../src/cli/tar.ts";
 
@@ -14,6 +14,22 @@ for (const name of RECORDINGS) {
     assertEquals([result.equalCalls, result.ipDump, result.buildIdDump], [result.calls, true, true]);
     assertGreater(result.calls, 80);
     assertGreater(recording.bid.length, 0);
+  });
+}
+
+for (const name of RECORDINGS) {
+  Deno.test(`getStack() returns for the recording ${name} what bpf_get_stack() returned`, () => {
+    const files = readTar(readTestdata(`linux-6.18/${name}.tar.gz`));
+    const recording = readRecording((file) => files.get(file));
+    const events = new DataView(recording.events.slice().buffer);
+    const buf = new Uint8Array(1016);
+    let calls = 0;
+    for (const { ips } of recordedCalls(recording)) {
+      const recorded = Number(events.getBigInt64(1056 * calls + 24, true));
+      assertEquals(getStack(ips, buf, BPF_F_USER_STACK), recorded);
+      assertEquals(buf, new Uint8Array(events.buffer, 1056 * calls++ + 40, 1016));
+    }
+    assertGreater(calls, 80);
   });
 }
 

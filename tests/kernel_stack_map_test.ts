@@ -17,6 +17,7 @@ import {
   ERRNO,
   getStack,
   jhash2,
+  KERNEL_RELEASES,
   KernelError,
   kernelProfile,
   type KernelRelease,
@@ -198,7 +199,28 @@ Deno.test("a page that has not 4096 bytes is the caller's mistake", () => {
     { start: 0x400000n, end: 0x401000n, pgoff: 0n, file: { readPage: () => new Uint8Array(100) } },
   ]);
   const map = new StackMap({ valueSize: 32, maxEntries: 8, mapFlags: BPF_F_STACK_BUILD_ID });
-  assertThrows(() => map.getStackid(stack(0x400500), U, { addressSpace }), RangeError, "4096");
+  for (let i = 0; i < 20; i++) {
+    assertThrows(() => map.getStackid(stack(0x400500), U, { addressSpace }), RangeError, "4096");
+  }
+  assertEquals(map.freelist.nodes(0).length, 8); // and costs the map no element
+});
+
+Deno.test("a call that is refused changes nothing", () => {
+  const map = new StackMap({ valueSize: 8, maxEntries: 1 }, { nrCpus: 2 });
+  const id = map.getStackid(stack(1), U);
+  for (const cpu of [2, -1, 0.5]) {
+    assertThrows(() => map.delete(id, { cpu }), RangeError, "CPUs 0 to 1");
+    assertThrows(() => map.getStackid(stack(2), U | BPF_F_REUSE_STACKID, { cpu }), RangeError, "CPUs 0 to 1");
+  }
+  const value = new Uint8Array(8);
+  assertEquals([map.copy(id, value), value[0]], [0, 1]);
+  for (const ips of [[1n], "1"]) assertThrows(() => map.getStackid(ips as unknown as BigUint64Array, U), TypeError);
+});
+
+Deno.test("what is known of kernels and errors can't be changed by a user", () => {
+  assertThrows(() => ((kernelProfile("6.18") as { descszMin: number }).descszMin = 20), TypeError);
+  assertThrows(() => ((ERRNO as Record<string, number>).EINVAL = 1), TypeError);
+  assertThrows(() => (KERNEL_RELEASES as string[]).push("9.9"), TypeError);
 });
 
 Deno.test("copy(), delete(), getNextKey() and lookupAndDelete() answer present, absent and out-of-range ids", () => {

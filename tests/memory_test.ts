@@ -57,12 +57,35 @@ Deno.test("parseProcMaps() names the line, its offset and its text where the tex
       "00400000-00401000 r--z 00000000 fe:00 1 /a",
       "00401000-00401000 r--p 00000000 fe:00 1 /a",
       "100000000000000000-1000000000000000000 r--p 00000000 fe:00 1 /a",
+      "00401001-00402000 r--p 00000000 fe:00 1 /a",
+      "00401000-00402000 r--p 00000004 fe:00 1 /a",
+      "00400000-00402000 r--p 00000000 fe:00 1 /overlaps",
     ]
   ) {
     const error = assertThrows(() => parseProcMaps(`${first}\n${line}\n`), FormatError);
     assertInstanceOf(error, FormatError);
     assertEquals([error.offset, error.field], [first.length + 1, "line 2"], line);
   }
+});
+
+Deno.test("parseProcMaps() takes every character in a path but a line feed", () => {
+  for (const path of ["/a\rb", "/a\u2028b", "/a\u2029b", "/a\tb", "/ü\u{1f600}"]) {
+    const [entry] = parseProcMaps(`00400000-00401000 r-xp 00000000 fe:00 1    ${path}\n`);
+    assertEquals(entry.path, path);
+  }
+});
+
+Deno.test("fromProcMaps() tells two deleted files of one name apart", () => {
+  const inodes: bigint[] = [];
+  const space = AddressSpace.fromProcMaps(
+    "00400000-00401000 r-xp 00000000 fe:00 1 /a (deleted)\n00401000-00402000 r-xp 00000000 fe:00 2 /a (deleted)\n",
+    (_, { inode }) => {
+      inodes.push(inode);
+      return mappedFile(new Uint8Array(4096));
+    },
+  );
+  assertEquals(inodes, [1n, 2n]);
+  assertEquals(space.vmas[0].file === space.vmas[1].file, false);
 });
 
 Deno.test("fromProcMaps() opens each path once, deleted ones under their marked name, and leaves out [vsyscall]", () => {
@@ -141,4 +164,7 @@ Deno.test("mappedFile() gives whole pages, the last zero-filled, none past the e
 Deno.test("parseProcMaps() survives truncation and 100,000 mutations", () => {
   const samples = [MAPS, MAPS.slice(0, 200)].map((text) => new TextEncoder().encode(text));
   fuzzParser("parseProcMaps", samples, (bytes) => parseProcMaps(new TextDecoder().decode(bytes)));
+  fuzzParser("fromProcMaps", samples, (bytes) => {
+    AddressSpace.fromProcMaps(new TextDecoder().decode(bytes), () => undefined).findVma(0x401000n);
+  }, { mutations: 20_000 });
 });

@@ -1,5 +1,6 @@
 // Owns the seeded schedule: on which CPU and in which situation a call runs where the caller does not say.
 import { SeededRandom } from "../base/random.ts";
+import { checkNrCpus } from "./pcpu_freelist.ts";
 
 /** How often the situations occur that make the kernel fall back: probabilities from 0 to 1, all 0 if absent. */
 export interface ScheduleRates {
@@ -37,9 +38,10 @@ export class CpuSchedule {
    * @param seed A safe integer.
    * @param nrCpus Number of possible CPUs.
    * @param rates How often which situation occurs.
-   * @throws {RangeError} If the seed is no safe integer or a rate is not 0 to 1.
+   * @throws {RangeError} If the seed is no safe integer, a rate is not 0 to 1, or no machine has so many CPUs.
    */
   constructor(seed: number, nrCpus: number, rates: ScheduleRates = {}) {
+    checkNrCpus(nrCpus);
     this.#random = new SeededRandom(seed);
     this.#nrCpus = nrCpus;
     this.#rates = {

@@ -1,4 +1,5 @@
 // Owns the per-CPU freelist (kernel/bpf/percpu_freelist.c): which element the next pop on a CPU hands out.
+import { KernelError } from "../uapi/errno.ts";
 import { DEFAULT_KERNEL, type FreelistLocks, kernelProfile, type KernelRelease } from "./profile.ts";
 
 /**
@@ -27,6 +28,8 @@ export class PcpuFreelist {
   readonly locks: FreelistLocks;
   readonly #even: boolean;
   #next: Int32Array = new Int32Array(0);
+  // 1 for each element that is in a list: one that is pushed twice would make a list without end.
+  #listed: Uint8Array = new Uint8Array(0);
   // Head of each CPU's list, the extralist's last; −1 is NULL.
   readonly #heads: Int32Array;
   readonly #held: Uint8Array;
@@ -37,13 +40,11 @@ export class PcpuFreelist {
    *
    * @param nrCpus Number of possible CPUs, 1 to 8192.
    * @param options The release, `"6.18"` if absent; `locks` overrides its locking (no profile has `trylock-in-nmi`
-   * yet, which 5.10 to 6.14 had).
+   * yet, which 5.10 to 5.19 had).
    * @throws {RangeError} For a number of CPUs that no kernel has.
    */
   constructor(nrCpus: number, options: { kernel?: KernelRelease; locks?: FreelistLocks } = {}) {
-    if (!(Number.isInteger(nrCpus) && nrCpus >= 1 && nrCpus <= 8192)) {
-      throw new RangeError(`nrCpus must be 1 to 8192, not ${nrCpus}`);
-    }
+    checkNrCpus(nrCpus);
     const profile = kernelProfile(options.kernel ?? DEFAULT_KERNEL);
     this.nrCpus = nrCpus;
     this.locks = options.locks ?? profile.freelistLocks;
@@ -55,9 +56,13 @@ export class PcpuFreelist {
   /**
    * `pcpu_freelist_populate()`: spreads elements 0 to `nrElems − 1` over the CPUs in order, each pushed in front of
    * the ones before it. Empties the lists first.
+   *
+   * @throws {RangeError} If there can't be so many elements.
    */
   populate(nrElems: number): void {
+    if (!(Number.isInteger(nrElems) && nrElems >= 0)) throw new RangeError(`nrElems is ${nrElems}`);
     this.#next = new Int32Array(nrElems);
+    this.#listed = new Uint8Array(nrElems);
     this.#heads.fill(-1);
     const share = Math.floor(nrElems / this.nrCpus);
     const remainder = nrElems % this.nrCpus;
@@ -71,11 +76,15 @@ export class PcpuFreelist {
   #pushTo(list: number, node: number): void {
     this.#next[node] = this.#heads[list];
     this.#heads[list] = node;
+    this.#listed[node] = 1;
   }
 
   #popFrom(list: number): number {
     const node = this.#heads[list];
-    if (node >= 0) this.#heads[list] = this.#next[node];
+    if (node >= 0) {
+      this.#heads[list] = this.#next[node];
+      this.#listed[node] = 0;
+    }
     return node;
   }
 
@@ -84,9 +93,12 @@ export class PcpuFreelist {
    *
    * @param node The element, which must not be in a list.
    * @param nmi Whether the call runs in NMI.
-   * @throws {Error} Where the kernel would spin for ever on locks that are held.
+   * @throws {KernelError} EDEADLK where the kernel would spin for ever on locks that are held.
+   * @throws {RangeError} If there is no such element or CPU, or the element is in a list already.
    */
   push(node: number, cpu: number = 0, nmi: boolean = false): void {
+    if (this.#listed[node] !== 0) throw new RangeError(`element ${node} does not exist or is in a list already`);
+    this.#listIndex(cpu);
     if (this.#anyHeld) this.#pushTo(this.#listToPush(cpu, nmi), node);
     else this.#pushTo(cpu, node);
   }
@@ -96,9 +108,11 @@ export class PcpuFreelist {
    *
    * @param nmi Whether the call runs in NMI.
    * @returns The element, −1 for NULL.
-   * @throws {Error} Where the kernel would spin for ever on a lock that is held.
+   * @throws {KernelError} EDEADLK where the kernel would spin for ever on a lock that is held.
+   * @throws {RangeError} If there is no such CPU.
    */
   pop(cpu: number = 0, nmi: boolean = false): number {
+    this.#listIndex(cpu);
     if (this.#anyHeld) {
       const list = this.#listToPop(cpu, nmi);
       return list < 0 ? -1 : this.#popFrom(list);
@@ -120,8 +134,8 @@ export class PcpuFreelist {
     throw this.#deadlock(cpu);
   }
 
-  // The list that a pop takes from while some locks are held; −1 for none. Only a resilient lock's code looks
-  // whether the list is empty before it takes the lock.
+  // The list that a pop takes from while some locks are held; −1 for none. With spin locks and in 5.10 to 5.19 the
+  // lock of an empty list is taken too; later code looks first (54a9c3a42d92, 6.0).
   #listToPop(cpu: number, nmi: boolean): number {
     const patient = this.locks === "spin" || (this.locks === "trylock-in-nmi" && !nmi);
     for (let i = 0; i < this.nrCpus; i++) {
@@ -138,9 +152,12 @@ export class PcpuFreelist {
     return -1;
   }
 
-  #deadlock(list: number): Error {
+  #deadlock(list: number): KernelError {
     const name = list === this.nrCpus ? "the extralist" : `CPU ${list}'s list`;
-    return new Error(`the kernel would spin for ever: the lock of ${name} is held (freelist locks: ${this.locks})`);
+    return new KernelError(
+      "EDEADLK",
+      `the kernel would spin for ever: the lock of ${name} is held (${this.locks})`,
+    );
   }
 
   /** Marks the lock of a CPU's list, or of the extralist, as held by code that can't go on during a call. */
@@ -168,5 +185,12 @@ export class PcpuFreelist {
       throw new RangeError(`CPU ${list} of ${this.nrCpus}`);
     }
     return list;
+  }
+}
+
+/** Throws `RangeError` for a number of CPUs that no kernel has. */
+export function checkNrCpus(nrCpus: number): void {
+  if (!(Number.isInteger(nrCpus) && nrCpus >= 1 && nrCpus <= 8192)) {
+    throw new RangeError(`nrCpus must be 1 to 8192, not ${nrCpus}`);
   }
 }

@@ -30,7 +30,7 @@ export interface KernelProfile {
   readonly sizeofStackMap: number;
 
   // pcpu_freelist
-  /** How elements are spread: `n / cpus + 1` to each CPU until none is left, or evenly, remainder first (4b45cd81f737, 6.2). */
+  /** How elements are spread: `n / cpus + 1` to each CPU until none is left, or evenly, remainder first (4b45cd81f737, 6.1). */
   readonly freelistFill: "n-over-cpus-plus-1" | "even";
   /** Locks of the per-CPU lists (39d8f0d1026a, 5.10; f2ac0e5d1c4d, 6.15). */
   readonly freelistLocks: FreelistLocks;
@@ -44,7 +44,7 @@ export interface KernelProfile {
   // stack_map_get_build_id_offset()
   /** Translation in NMI: never, or unless the irq_work that unlocks the mmap lock is still busy (bae77c5eb5b2, 4.18). */
   readonly translateInNmi: "never" | "unless-irq-work-busy";
-  /** `build_id` of a frame kept as IP: the element's old bytes, or zero (4af396ae4836, 5.1). */
+  /** `build_id` of a frame kept as IP: the element's old bytes, or zero (4af396ae4836, 5.0). */
   readonly fallbackBuildId: "stale" | "zero";
   /** Whether the VMA of the last translated frame is tried first, its end address included (ceac059ed4fd, 5.18). */
   readonly reusePreviousVma: boolean;
@@ -54,7 +54,7 @@ export interface KernelProfile {
   readonly phdrTable: "behind-ehdr" | "e_phoff";
   /** Most program headers: what fits the first page, else the file is refused; or a number, the rest ignored (4e9d360c4cdf, 6.12). */
   readonly phdrLimit: "first-page" | number;
-  /** PT_NOTE segments looked at: the first only, or each in turn (by 5.12, when the code moved to lib/buildid.c: bd7525dacd7e). */
+  /** PT_NOTE segments looked at: the first only, or each in turn (b33164f2bd1c, 5.10). */
   readonly noteSegments: "first" | "each";
   /** What may be read: the first page, or any page that is in the page cache (de3ec364c3c3, 4e9d360c4cdf; 6.12). */
   readonly fileRange: "first-page" | "page-cache";
@@ -66,14 +66,14 @@ export interface KernelProfile {
   readonly descszMin: number;
 
   // map commands
-  /** What bpf_map_lookup_elem() from a program finds: NULL, or an error (3b4a63f674e9, 5.0). */
+  /** What bpf_map_lookup_elem() from a program finds: NULL, or an error (3b4a63f674e9, 4.20). */
   readonly lookupFromBpf: "NULL" | "EOPNOTSUPP";
   /** Whether BPF_MAP_LOOKUP_AND_DELETE_ELEM works (17f0d1f6321c, 6.18). In 4.17 the command is unknown: -EINVAL. */
   readonly lookupAndDelete: "works" | "EINVAL";
 }
 
 const PROFILES: Readonly<Record<KernelRelease, KernelProfile>> = {
-  "4.17": {
+  "4.17": Object.freeze({
     release: "4.17",
     createLimit: "charge-of-4GiB",
     memUsage: "pages-of-buckets",
@@ -94,8 +94,8 @@ const PROFILES: Readonly<Record<KernelRelease, KernelProfile>> = {
     descszMin: 20,
     lookupFromBpf: "NULL",
     lookupAndDelete: "EINVAL",
-  },
-  "6.18": {
+  }),
+  "6.18": Object.freeze({
     release: "6.18",
     createLimit: "entries-over-2^31",
     memUsage: "bytes-of-entries",
@@ -116,11 +116,11 @@ const PROFILES: Readonly<Record<KernelRelease, KernelProfile>> = {
     descszMin: 1,
     lookupFromBpf: "EOPNOTSUPP",
     lookupAndDelete: "works",
-  },
+  }),
 };
 
 /** The releases that are modelled, oldest first. */
-export const KERNEL_RELEASES: readonly KernelRelease[] = ["4.17", "6.18"];
+export const KERNEL_RELEASES: readonly KernelRelease[] = Object.freeze(["4.17", "6.18"] as const);
 
 /** The release a model has where its user names none. */
 export const DEFAULT_KERNEL: KernelRelease = "6.18";

@@ -183,7 +183,12 @@ export class StackMap {
     if (fresh < 0) return answer(trace, -ERRNO.ENOMEM, "no element is free");
     const at = fresh * this.#elementWords;
     if (buildIds) {
-      this.#translate(at, from, depth, (flags & BPF_F_USER_STACK) !== 0, nmi, context);
+      try {
+        this.#translate(at, from, depth, (flags & BPF_F_USER_STACK) !== 0, nmi, context);
+      } catch (error) { // a MappedFile that breaks its contract must not cost the map an element
+        this.freelist.push(fresh, cpu, nmi);
+        throw error;
+      }
       const same = comparable && sameWords(data, oldAt, data, at, BUILD_ID_WORDS * depth);
       if (same || taken) {
         this.freelist.push(fresh, cpu, nmi);
@@ -285,8 +290,9 @@ export class StackMap {
     if (bucket >= this.nBuckets) return -ERRNO.E2BIG;
     const element = this.#buckets[bucket] - 1;
     if (element < 0) return -ERRNO.ENOENT;
+    const cpu = this.#cpuOf(context);
     this.#buckets[bucket] = 0;
-    this.freelist.push(element, this.#cpuOf(context), context?.nmi ?? false);
+    this.freelist.push(element, cpu, context?.nmi ?? false);
     return 0;
   }
 

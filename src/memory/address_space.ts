@@ -84,10 +84,10 @@ export class AddressSpace {
    * process but it is no VMA (the gate area, `get_gate_vma()`), so `find_vma()` never finds it.
    *
    * @param open Gives the file behind a path (an absolute one; a deleted file's path ends in ` (deleted)`, so that
-   * it is not taken for the file that stands there now); called once a path. `undefined` stands for a file of
+   * it is not taken for the file that stands there now); called once a file, which path, device and inode make.
+   * `undefined` stands for a file of
    * which no page is in the page cache.
-   * @throws {FormatError} For text that is not of that form.
-   * @throws {RangeError} For mappings that overlap.
+   * @throws {FormatError} For text that is not of that form: see {@linkcode parseProcMaps}.
    * @example
    * ```ts
    * import { assertEquals } from "@std/assert";
@@ -105,15 +105,16 @@ export class AddressSpace {
     const files = new Map<string, MappedFile>();
     const vmas: Vma[] = [];
     for (const entry of parseProcMaps(text)) {
-      const { start, end, offset, path, deleted } = entry;
+      const { start, end, offset, path, deleted, dev, inode } = entry;
       if (path === "[vsyscall]") continue;
       const vma: Vma = { start, end, pgoff: offset >> PAGE_SHIFT };
       if (path.startsWith("/")) {
         const shown = deleted ? `${path} (deleted)` : path;
-        let file = files.get(shown);
+        const key = `${dev} ${inode} ${shown}`;
+        let file = files.get(key);
         if (file === undefined) {
           file = open(shown, entry) ?? { readPage: () => undefined };
-          files.set(shown, file);
+          files.set(key, file);
         }
         vma.file = file;
       }

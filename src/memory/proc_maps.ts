@@ -25,7 +25,7 @@ export interface ProcMapsEntry {
 }
 
 const LINE =
-  /^([0-9a-f]{1,16})-([0-9a-f]{1,16}) ([r-][w-][x-][ps]) ([0-9a-f]{1,16}) ([0-9a-f]+:[0-9a-f]+) ([0-9]{1,20})(?: *| +(\S.*))$/;
+  /^([0-9a-f]{1,16})-([0-9a-f]{1,16}) ([r-][w-][x-][ps]) ([0-9a-f]{1,16}) ([0-9a-f]+:[0-9a-f]+) ([0-9]{1,20})(?: *| +(\S[^]*))$/;
 const DELETED = " (deleted)";
 
 /**
@@ -33,7 +33,7 @@ const DELETED = " (deleted)";
  * told from a deleted one, here as for every reader of that text.
  *
  * @returns One entry a line, in the file's order.
- * @throws {FormatError} For a line that is not of the form, with the character offset of the line; `field` names
+ * @throws {FormatError} For a line that is not of the form, is not page-aligned or overlaps the one before, with the character offset of the line; `field` names
  * the line's number.
  * @example
  * ```ts
@@ -46,24 +46,30 @@ const DELETED = " (deleted)";
  */
 export function parseProcMaps(text: string): ProcMapsEntry[] {
   const entries: ProcMapsEntry[] = [];
+  let lastEnd = 0n;
   for (let at = 0, line = 1; at < text.length; line++) {
     let stop = text.indexOf("\n", at);
     if (stop < 0) stop = text.length;
-    if (stop > at) entries.push(parseLine(text.slice(at, stop), at, line));
+    if (stop > at) {
+      const entry = parseLine(text.slice(at, stop), at, line);
+      if (entry.start < lastEnd) {
+        throw lineError("starts below the end of the line before", at, line, text.slice(at, stop));
+      }
+      lastEnd = entry.end;
+      entries.push(entry);
+    }
     at = stop + 1;
   }
   return entries;
 }
 
+function lineError(problem: string, offset: number, line: number, text: string): FormatError {
+  return new FormatError(problem, { offset, field: `line ${line}`, value: text.slice(0, 100) });
+}
+
 function parseLine(text: string, offset: number, line: number): ProcMapsEntry {
   const match = LINE.exec(text);
-  if (match === null) {
-    throw new FormatError("is not a line of /proc/PID/maps", {
-      offset,
-      field: `line ${line}`,
-      value: text.slice(0, 100),
-    });
-  }
+  if (match === null) throw lineError("is not a line of /proc/PID/maps", offset, line, text);
   const [, start, end, perms, fileOffset, dev, inode, name = ""] = match;
   const deleted = name.endsWith(DELETED);
   const path = (deleted ? name.slice(0, -DELETED.length) : name).replaceAll("\\012", "\n");
@@ -77,8 +83,9 @@ function parseLine(text: string, offset: number, line: number): ProcMapsEntry {
     path,
     deleted,
   };
-  if (entry.start >= entry.end) {
-    throw new FormatError("ends before it starts", { offset, field: `line ${line}`, value: `${start}-${end}` });
+  if (entry.start >= entry.end) throw lineError("ends before it starts", offset, line, text);
+  if (((entry.start | entry.end | entry.offset) & 0xfffn) !== 0n) {
+    throw lineError("is not aligned to pages of 4096 bytes", offset, line, text);
   }
   return entry;
 }

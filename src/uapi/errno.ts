@@ -13,7 +13,7 @@
  * assertEquals(ERRNO.EEXIST, 17);
  * ```
  */
-export const ERRNO: Readonly<Record<ErrnoName, number>> = {
+export const ERRNO: Readonly<Record<ErrnoName, number>> = Object.freeze({
   EPERM: 1,
   ENOENT: 2,
   ESRCH: 3,
@@ -146,7 +146,7 @@ export const ERRNO: Readonly<Record<ErrnoName, number>> = {
   ERFKILL: 132,
   EHWPOISON: 133,
   ENOTSUPP: 524,
-};
+});
 
 /** A name of {@linkcode ERRNO}. */
 export type ErrnoName =
