@@ -30,7 +30,7 @@ function symbolBench(): Bench {
   const out = new Int32Array(LOOKUPS);
   return {
     name: "random address to symbol among 100,000",
-    targets: { v8: [1.2, 3.9], jsc: [2.2, 3.2] },
+    targets: { v8: [1.2, 3.72], jsc: [2.2, 3.45] },
     inputs: [new Uint8Array(addresses.buffer), new Uint8Array(starts.buffer), new Uint8Array(sizes.buffer)],
     command: "symbols",
     args: ["%1", "%2"],

@@ -64,7 +64,7 @@ export function measureBuildIds(rounds: number): Result | string {
   const median = (values: number[]) => quantile(values.sort((a, b) => a - b), 0.5);
   return {
     name: `build ids of ${files.length} ELF files, process beside readelf -n`,
-    target: RUNTIME.engine === "jsc" ? [3.7, 2.2] : [1.6, 1.3],
+    target: RUNTIME.engine === "jsc" ? [3.7, 2.05] : [1.6, 1.0],
     ns: { js: median(jsTimes), c: median(readelfTimes) },
     ratios,
     best,
