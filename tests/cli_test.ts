@@ -1,48 +1,16 @@
 // The command line: each command in this process on a host of the test's own, and as a process of this runtime.
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
-import { runCli } from "../src/cli/cli.ts";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { type Host, nodeHost, openHost, walk } from "../src/cli/host.ts";
 import { BPF_F_STACK_BUILD_ID, encodeStacks, formatBpftoolDump } from "../mod.ts";
 import { toHex } from "../src/base/bytes.ts";
-import { readTestdata, RECORDINGS } from "./fixtures.ts";
-import { gunzip, readTar } from "../src/cli/tar.ts";
-import { FormatError } from "../mod.ts";
-import { fuzzParser } from "./fuzz.ts";
-import { readRecording, replay } from "../src/cli/recording.ts";
+import { readTestdata } from "./fixtures.ts";
+import { readTar } from "../src/cli/tar.ts";
+import { BASIC, ID, inDirectory, run } from "./cli_run.ts";
 import { buildElf } from "./kernel_elf.ts";
-
-const BASIC = fileURLToPath(new URL("../testdata/linux-6.18/basic.tar.gz", import.meta.url));
-const ID = Uint8Array.from({ length: 20 }, (_, i) => i + 1);
-
-// The real host with output kept and arguments given.
-async function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const real = await openHost();
-  let out = "";
-  let err = "";
-  const host: Host = {
-    ...real,
-    args,
-    interactive: () => true,
-    write: (t) => void (out += t),
-    writeError: (t) => void (err += t),
-  };
-  return { code: await runCli(host), out, err };
-}
-
-// Makes a directory, gives it to `work`, and removes it.
-async function inDirectory(work: (dir: string) => Promise<void>): Promise<void> {
-  const dir = mkdtempSync(`${tmpdir()}/stackmap-cli-`);
-  try {
-    await work(dir);
-  } finally {
-    rmSync(dir, { recursive: true });
-  }
-}
 
 Deno.test("without a command the overview is shown and the exit code is 2; with --help it is 0", async () => {
   const bare = await run();
@@ -70,7 +38,13 @@ Deno.test("a command line that is not understood exits with 2 and says what woul
     [["symbolize"], "needs one --dump"],
     [["symbolize", "--dump", "a", "b"], "what is b?"],
     [["symbolize", "--skipped=1", "--dump", "a"], "--skipped takes no value"],
+    [["symbolize", "--dump", "missing", "--value-size", "7"], "stackmap: --value-size is a whole number from 8"],
+    [["symbolize", "--dump", "missing", "--value-size", "12"], "stackmap: --value-size is a multiple of"],
     [["demo", "a", "b"], "one recording"],
+    [["demo", "--help=yes"], "no option --help"],
+    [["buildid", "-x"], "no option -x; a file of that name is ./-x"],
+    [["symbolize", "-d"], "no option -d"],
+    [["replay", "--explain", "-h", BASIC], '--explain is a whole number from 0, not "-h"'],
   ];
   for (const [args, message] of cases) {
     const { code, err } = await run(...args);
@@ -80,84 +54,24 @@ Deno.test("a command line that is not understood exits with 2 and says what woul
   }
 });
 
-Deno.test("demo prints folded stacks of the recorded program and accounts for every frame", async () => {
-  const { code, out } = await run("demo");
-  assertEquals(code, 0);
-  const lines = out.trimEnd().split("\n");
-  assertMatch(lines.at(-1)!, /^2161 frames in 116 stacks: 1931 resolved \(89\.4 %\), 0 kept as IP, 230 unknown \(/);
-  assertStringIncludes(out, ";main;c;a;rec;rec;rec;");
-  // 342 calls were recorded: each that gave an id counts once, the others are told.
-  assertEquals(lines.at(-2), "20 calls lost with -EEXIST");
-  const total = lines.slice(0, -2).reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
-  assertEquals(total, 322);
-});
-
-Deno.test("demo takes another recording, also one of hostile files", async () => {
-  const { code, out, err } = await run("demo", BASIC.replace("basic", "fuzz-31"));
-  assertEquals(code, 0);
-  assertMatch(out, /1530 kept as IP/);
-  assertStringIncludes(err, "Elf64_Ehdr at offset 0: needs 64 bytes");
-  assertEquals((await run("demo", BASIC.replace("basic", "nothing"))).code, 1);
-});
-
-Deno.test("replay finds every recording identical, and tells the first difference in another release", async () => {
-  const paths = RECORDINGS.map((name) => BASIC.replace("basic", name));
-  const { code, out } = await run("replay", ...paths);
-  assertEquals(code, 0, out);
-  assertEquals(out.match(/identical, [0-9]+ bytes/g)?.length, 2 * RECORDINGS.length);
-  const other = await run("replay", "--kernel=4.17", BASIC.replace("basic", "skip"));
-  assertEquals(other.code, 1);
-  assertMatch(
-    other.out,
-    /first difference: call 30, map of ip: recorded -EEXIST, modelled 230 \(--explain 30 tells why\)/,
-  );
-  const explained = await run("replay", "--explain", "3", BASIC);
-  assertMatch(explained.out, /bpf_get_stackid: 6 frames hash to 0x[0-9a-f]{8}: bucket 59 is empty/);
-});
-
-Deno.test("replay reads a recording from a directory and says what is missing or malformed in it", async () => {
-  const files = readTar(readTestdata("linux-6.18/exhausted.tar.gz"));
-  await inDirectory(async (dir) => {
-    mkdirSync(`${dir}/files`);
-    for (const [name, bytes] of files) writeFileSync(`${dir}/${name}`, bytes);
-    assertEquals((await run("replay", dir)).code, 0);
-    writeFileSync(`${dir}/events.bin`, files.get("events.bin")!.subarray(1));
-    assertStringIncludes((await run("replay", dir)).err, "no whole number of 1056-byte records");
-    rmSync(`${dir}/events.bin`);
-    assertMatch((await run("replay", dir)).err, /exhausted|events\.bin at offset 0: is missing/);
-    const meta = JSON.parse(new TextDecoder().decode(files.get("meta.json")));
-    const broken: [string, string][] = [
-      ["{", "is not JSON"],
-      [JSON.stringify({ ...meta, nrCpus: "2" }), "meta.json nrCpus"],
-      [JSON.stringify({ ...meta, files: null }), "meta.json files"],
-      [JSON.stringify({ ...meta, kernel: "9.9" }), "is not a modelled kernel"],
-    ];
-    for (const [text, message] of broken) {
-      writeFileSync(`${dir}/meta.json`, text);
-      const { code, err } = await run("replay", dir);
-      assertEquals(code, 1);
-      assertStringIncludes(err, message);
-    }
-    // A recording can't make the command read outside its directory.
-    const outside = { ...meta, files: { "/opt/demo/target": "../secret" } };
-    writeFileSync(`${dir}/meta.json`, JSON.stringify(outside));
-    writeFileSync(`${dir}/events.bin`, files.get("events.bin")!);
-    assertEquals((await run("replay", dir)).code, 1);
-  });
-});
-
-Deno.test("replay() notices one changed id and one changed byte", () => {
-  const files = new Map(
-    [...readTar(readTestdata("linux-6.18/basic.tar.gz"))].map(([name, bytes]) => [name, bytes.slice()]),
-  );
-  const result = () => replay(readRecording((name) => files.get(name)));
-  assertEquals(result().firstDifference, undefined);
-  files.get("events.bin")![16]++;
-  assertEquals(result().firstDifference?.map, "build id");
-  files.get("bid.bin")![1000]++;
-  assertEquals(result().buildIdDump, 1000);
-  files.set("ip.bin", files.get("ip.bin")!.subarray(0, 1020));
-  assertEquals(result().ipDump, 1020);
+Deno.test("only an option asks for help: its name may also be a value or a file", async () => {
+  for (const args of [["buildid", "-h"], ["replay", BASIC, "--help"], ["symbolize", "--skipped", "-h"]]) {
+    const { code, out } = await run(...args);
+    assertEquals(code, 0);
+    assertMatch(out, new RegExp(`^usage: stackmap ${args[0]}`));
+  }
+  const files: [string[], string][] = [
+    [["symbolize", "--dump", "-h"], "-h"],
+    [["symbolize", "--dump", "--help"], "--help"],
+    [["buildid", "--", "-h"], "-h"],
+    [["buildid", "--", "--help"], "--help"],
+    [["buildid", "-"], "-"],
+  ];
+  for (const [args, name] of files) {
+    const { code, out, err } = await run(...args);
+    assertEquals([code, out], [1, ""], args.join(" "));
+    assertMatch(err, new RegExp(`^(stackmap: )?${name}: `));
+  }
 });
 
 Deno.test("buildid prints what readelf knows, of files and below directories", async () => {
@@ -227,6 +141,23 @@ Deno.test("symbolize resolves the recorded dump from files, from a directory, ra
     assertMatch(none.err, /0 resolved .* 2161 unknown \(2161 no-such-binary\)/);
     const skipped = await run("symbolize", "--skipped", "--dump", `${dir}/bid.bin`, "--elf", `${dir}/lib`);
     assertEquals(skipped.code, 0);
+  });
+});
+
+Deno.test("symbolize tells a file of which only the start is there from one with malformed symbols", async () => {
+  const files = readTar(readTestdata("linux-6.18/basic.tar.gz"));
+  const whole = files.get("files/0000")!;
+  await inDirectory(async (dir) => {
+    writeFileSync(`${dir}/bid.bin`, files.get("bid.bin")!);
+    writeFileSync(`${dir}/cut`, whole.subarray(0, 8192));
+    const cut = await run("symbolize", "--dump", `${dir}/bid.bin`, "--elf", `${dir}/cut`);
+    assertMatch(cut.err, /: 0 resolved .* in a file cut before its symbols, /);
+    assertEquals(cut.err.includes("malformed"), false);
+    const broken = whole.slice();
+    new DataView(broken.buffer, broken.byteOffset).setUint16(58, 1, true); // e_shentsize
+    writeFileSync(`${dir}/broken`, broken);
+    const malformed = await run("symbolize", "--dump", `${dir}/bid.bin`, "--elf", `${dir}/broken`);
+    assertMatch(malformed.err, /: 0 resolved .* malformed-symbols, /);
   });
 });
 
@@ -304,6 +235,7 @@ Deno.test("both hosts read, list, walk and report alike", async () => {
       assertEquals(file.read(0, 1 << 17).length, 10);
       file.close();
       assertEquals(text(host.readFile(paths[1])), "0123456789");
+      assertEquals(text(host.readFile(pathToFileURL(paths[1]))), "0123456789");
       const failed: string[] = [];
       const broken: Host = {
         ...host,
@@ -323,45 +255,16 @@ Deno.test("the entry point runs as a process of this runtime, and a closed pipe 
   const main = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url));
   const deno = "version" in Deno;
   const args = deno ? ["run", "--no-check", "--allow-read", main] : [main];
-  const demo = spawnSync(process.execPath, [...args, "demo"], { encoding: "utf8" });
+  // Node would warn of a package.json in a directory above that does not say "type": "module".
+  const options = { encoding: "utf8", env: { ...process.env, NODE_NO_WARNINGS: "1" } } as const;
+  const demo = spawnSync(process.execPath, [...args, "demo"], options);
   assertEquals(demo.status, 0, demo.stderr);
   assertMatch(demo.stdout, /2161 frames in 116 stacks/);
-  const bad = spawnSync(process.execPath, [...args, "explode"], { encoding: "utf8" });
+  const bad = spawnSync(process.execPath, [...args, "explode"], options);
   assertEquals(bad.status, 2);
   if (existsSync("/bin/sh")) {
     const quoted = [process.execPath, ...args, "demo"].map((arg) => `'${arg}'`).join(" ");
-    const piped = spawnSync("/bin/sh", ["-c", `${quoted} | head -c 10`], { encoding: "utf8" });
+    const piped = spawnSync("/bin/sh", ["-c", `${quoted} | head -c 10`], options);
     assertEquals([piped.stdout.length, piped.stderr], [10, ""]);
   }
-});
-
-Deno.test("gunzip() stops at its limit and refuses what is not gzip", async () => {
-  const bomb = new Uint8Array(
-    await new Response(
-      new Blob([new Uint8Array(1 << 20)]).stream().pipeThrough(new CompressionStream("gzip")),
-    ).arrayBuffer(),
-  );
-  assertEquals((await gunzip(bomb)).length, 1 << 20);
-  let message = "";
-  await gunzip(bomb, 1000).catch((error) => message = error.message);
-  assertStringIncludes(message, "more than 1000 bytes");
-  let failed = false;
-  await gunzip(new Uint8Array(30)).catch(() => failed = true);
-  assert(failed);
-});
-
-Deno.test("readTar() survives truncation and 100,000 mutations", () => {
-  const tar = readTestdata("linux-6.18/exhausted.tar.gz");
-  let end = 0;
-  for (const bytes of readTar(tar).values()) {
-    if (bytes.byteOffset < 30000) end = bytes.byteOffset - tar.byteOffset + bytes.length;
-  }
-  fuzzParser("readTar", [tar.slice(0, Math.min(4096, end)), tar.slice(0, 700)], (bytes) => readTar(bytes));
-  let error: unknown;
-  try {
-    readTar(new Uint8Array(600).fill(0x39));
-  } catch (thrown) {
-    error = thrown;
-  }
-  assert(error instanceof FormatError);
 });

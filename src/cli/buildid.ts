@@ -2,7 +2,7 @@
 import { FormatError } from "../base/format_error.ts";
 import { toHex } from "../base/bytes.ts";
 import { readBuildIdFrom } from "../elf/build_id.ts";
-import { type Command, EXIT_FAILED, EXIT_OK, parseOptions, UsageError } from "./command.ts";
+import { type Command, EXIT_FAILED, EXIT_OK, type ParsedArgs, UsageError } from "./command.ts";
 import { type Host, walk } from "./host.ts";
 
 /** `buildid FILE|DIR…`. */
@@ -18,8 +18,7 @@ exit code: 0 if every file named has a build ID, 1 if one has not or can't be re
   run,
 };
 
-function run(host: Host, args: string[]): number {
-  const { operands } = parseOptions(args, [], []);
+function run(host: Host, { operands }: ParsedArgs): number {
   if (operands.length === 0) throw new UsageError("buildid needs a file or directory");
   let code = EXIT_OK;
   const complain = (path: string, problem: string) => {

@@ -1,5 +1,5 @@
 // Owns which command runs, and how its failures are shown.
-import { type Command, EXIT_FAILED, EXIT_OK, EXIT_USAGE, UsageError } from "./command.ts";
+import { type Command, EXIT_FAILED, EXIT_OK, EXIT_USAGE, parseOptions, UsageError } from "./command.ts";
 import type { Host } from "./host.ts";
 
 // Each command is loaded when it is asked for: a short one starts in the time that it needs itself.
@@ -23,11 +23,10 @@ async function main(host: Host): Promise<number> {
     );
   }
   const { command } = await COMMANDS[name]();
-  if (args.includes("--help") || args.includes("-h")) {
-    host.write(command.help);
-    return EXIT_OK;
-  }
-  return await command.run(host, args);
+  const parsed = parseOptions(args, command);
+  if (parsed !== undefined) return await command.run(host, parsed);
+  host.write(command.help);
+  return EXIT_OK;
 }
 
 async function overview(): Promise<string> {

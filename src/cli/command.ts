@@ -1,4 +1,5 @@
-// Owns what all commands share: option parsing, usage errors, exit codes.
+// Owns what all commands share: option parsing, usage errors, exit codes, errors that name their file.
+import { FormatError } from "../base/format_error.ts";
 import type { Host } from "./host.ts";
 
 /** Exit codes: 0 all is well; 1 the answer is "no" or a file failed; 2 the command was not understood. */
@@ -20,8 +21,12 @@ export interface Command {
   summary: string;
   /** The text of `--help`. */
   help: string;
+  /** Options that stand alone, without dashes. */
+  flags?: readonly string[];
+  /** Options that take a value, without dashes. */
+  options?: readonly string[];
   /** Runs it; returns the exit code. */
-  run(host: Host, args: string[]): number | Promise<number>;
+  run(host: Host, parsed: ParsedArgs): number | Promise<number>;
 }
 
 /** Options by name without dashes: `true` where one stands alone, else its values in order. */
@@ -32,10 +37,13 @@ export interface ParsedArgs {
 }
 
 /**
- * Parses `--flag`, `--option VALUE`, `--option=VALUE` and operands; `--` ends options. Throws `UsageError` for an
- * option that the command has not.
+ * Parses `--flag`, `--option VALUE`, `--option=VALUE` and operands; `--` ends options, and `-` alone is an operand.
+ * Throws `UsageError` for an option that the command has not. `undefined` if help is asked for.
  */
-export function parseOptions(args: string[], flags: readonly string[], options: readonly string[]): ParsedArgs {
+export function parseOptions(
+  args: string[],
+  { flags = [], options = [] }: Pick<Command, "flags" | "options">,
+): ParsedArgs | undefined {
   const parsed: ParsedArgs = { operands: [], flags: new Set(), values: new Map() };
   for (let i = 0; i < args.length; i++) {
     const arg = args[i];
@@ -43,9 +51,14 @@ export function parseOptions(args: string[], flags: readonly string[], options: 
       parsed.operands.push(...args.slice(i + 1));
       break;
     }
-    if (!arg.startsWith("--")) {
+    // Here only: the value of an option and an operand after "--" may read so, too.
+    if (arg === "--help" || arg === "-h") return undefined;
+    if (!arg.startsWith("-") || arg === "-") {
       parsed.operands.push(arg);
       continue;
+    }
+    if (!arg.startsWith("--")) {
+      throw new UsageError(`there is no option ${arg}; a file of that name is ./${arg}`);
     }
     const equals = arg.indexOf("=");
     const name = arg.slice(2, equals < 0 ? undefined : equals);
@@ -72,6 +85,23 @@ export function wholeNumber(parsed: ParsedArgs, name: string, least: number, fal
     throw new UsageError(`--${name} is a whole number from ${least}, not ${JSON.stringify(text)}`);
   }
   return value;
+}
+
+/** Runs `work`; what it throws names the file. */
+export function inFile<T>(name: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw naming(name, error);
+  }
+}
+
+/** `error` with the file's name before its message. A `FormatError` stays one, with its offset and field. */
+export function naming(name: string, error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  if (!(error instanceof FormatError)) return new Error(`${name}: ${error.message}`, { cause: error });
+  error.message = `${name}: ${error.message}`;
+  return error;
 }
 
 /** `count` of `total` as a percentage, with one decimal. */

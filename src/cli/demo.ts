@@ -1,15 +1,19 @@
 // Owns `demo`: the main job on a recording of a real kernel that comes with the source.
 import { decodeStacks } from "../dump/decode.ts";
+import type { IndexedBinary } from "../symbolize/binary.ts";
 import { BuildIdIndex } from "../symbolize/build_id_index.ts";
 import { BPF_F_SKIP_FIELD_MASK, BPF_F_STACK_BUILD_ID } from "../uapi/bpf.ts";
+import { SIZEOF_BPF_STACK_BUILD_ID } from "../uapi/bpf_stack_build_id.ts";
 import { errnoName } from "../uapi/errno.ts";
-import { type Command, EXIT_OK, parseOptions, UsageError } from "./command.ts";
-import { foldDump } from "./fold_dump.ts";
+import { type Command, EXIT_OK, inFile, type ParsedArgs, UsageError } from "./command.ts";
+import { endsEarly, foldDump } from "./fold_dump.ts";
 import type { Host } from "./host.ts";
 import { loadRecording } from "./load_recording.ts";
-import { recordedCalls } from "./recording.ts";
+import { recordedCalls, type Recording } from "./recording.ts";
 
+// Read as a URL: what its path is on this system need not be found out.
 const RECORDING = new URL("../../testdata/linux-6.18/basic.tar.gz", import.meta.url);
+const MOST_NAMES = 3;
 
 /** `demo [RECORDING]`. */
 export const command: Command = {
@@ -26,24 +30,31 @@ exit code: 0, or 1 if the recording can't be read
   run,
 };
 
-async function run(host: Host, args: string[]): Promise<number> {
-  const { operands } = parseOptions(args, [], []);
+async function run(host: Host, { operands }: ParsedArgs): Promise<number> {
   if (operands.length > 1) throw new UsageError("demo takes one recording");
-  const recording = await loadRecording(host, operands[0] ?? decodeURIComponent(RECORDING.pathname));
+  const path = operands[0] ?? RECORDING;
+  const recording = await loadRecording(host, path);
+  host.write(inFile(`${path}`, () => fold(host, `${path}`, recording)));
+  return EXIT_OK;
+}
+
+function fold(host: Host, path: string, recording: Recording): string {
   const { meta, bid } = recording;
   const index = new BuildIdIndex();
-  for (const path of Object.keys(meta.files)) {
-    const bytes = recording.open(path);
+  const cut = new Map<IndexedBinary, number>();
+  for (const [mapped, copy] of Object.entries(meta.files)) {
+    const bytes = recording.open(mapped);
     // A recording of hostile files has some that are not ELF at all.
-    if (bytes !== undefined && bytes.length >= 4 && bytes[0] === 0x7f) {
-      try {
-        index.add(bytes, { name: path });
-      } catch (error) {
-        host.writeError(`${path}: ${(error as Error).message}\n`);
-      }
+    if (bytes === undefined || bytes.length < 4 || bytes[0] !== 0x7f) continue;
+    try {
+      const { status, binary } = index.add(bytes, { name: mapped });
+      if (binary !== undefined && status !== "conflict" && endsEarly(bytes)) cut.set(binary, bytes.length);
+    } catch (error) {
+      host.writeError(`${path}: ${copy}: ${(error as Error).message}\n`);
     }
   }
-  const columns = decodeStacks(bid, { valueSize: 32 * meta.depthBuildId, mapFlags: BPF_F_STACK_BUILD_ID });
+  const valueSize = SIZEOF_BPF_STACK_BUILD_ID * meta.depthBuildId;
+  const columns = inFile("bid.bin", () => decodeStacks(bid, { valueSize, mapFlags: BPF_F_STACK_BUILD_ID }));
   const counts = new Map<number, number>();
   const lost = new Map<string, number>();
   for (const { idBuildId } of recordedCalls(recording)) {
@@ -55,8 +66,17 @@ async function run(host: Host, args: string[]): Promise<number> {
     }
   }
   const skipped = (meta.helperFlags & BPF_F_SKIP_FIELD_MASK) > 0;
-  const { text, summary } = foldDump(columns, index, counts, skipped);
+  const { text, summary } = foldDump(columns, index, { counts, skipped, cut: new Set(cut.keys()) });
   const why = [...lost].map(([code, count]) => `${count} calls lost with ${code}\n`).join("");
-  host.write(text + why + summary);
-  return EXIT_OK;
+  return text + why + cutNote(cut) + summary;
+}
+
+// Why whole libraries have no names, so that nobody takes it for damage.
+function cutNote(cut: ReadonlyMap<IndexedBinary, number>): string {
+  if (cut.size === 0) return "";
+  const names = [...cut].slice(0, MOST_NAMES).map(([{ name }, size]) =>
+    `${name.replace(/.*\//, "")} (${size} bytes)`
+  );
+  if (cut.size > MOST_NAMES) names.push(`${cut.size - MOST_NAMES} more`);
+  return `the recording holds only the start of some files, without their symbols: ${names.join(", ")}\n`;
 }

@@ -1,7 +1,9 @@
 // Owns the main job: decoded stacks and an index in, folded stacks and an account of the frames out.
 import { BPF_STACK_BUILD_ID_IP } from "../uapi/bpf.ts";
 import type { StackColumns } from "../dump/columns.ts";
+import { parseEhdr } from "../elf/headers.ts";
 import { type FoldedFrame, foldStacks, formatFolded, frameFallbackName } from "../profile/folded.ts";
+import type { IndexedBinary } from "../symbolize/binary.ts";
 import type { BuildIdIndex } from "../symbolize/build_id_index.ts";
 import { RESOLVE_REASONS } from "../symbolize/resolution.ts";
 import { percent } from "./command.ts";
@@ -14,18 +16,19 @@ export interface FoldedDump {
   summary: string;
 }
 
-/**
- * Folds the stacks of a dump, each frame named after its symbol, else after its binary and offset.
- *
- * @param counts How often each id occurred; each stack of the dump counts 1 without them.
- * @param skipped The helper skipped frames, so that even the first frame of a stack is a return address.
- */
-export function foldDump(
-  columns: StackColumns,
-  index: BuildIdIndex,
-  counts: Map<number, number> | undefined,
-  skipped: boolean,
-): FoldedDump {
+/** What is known of a dump besides its frames. */
+export interface FoldOptions {
+  /** How often each id occurred; each stack of the dump counts 1 without them. */
+  counts?: Map<number, number> | undefined;
+  /** The helper skipped frames, so that even the first frame of a stack is a return address. */
+  skipped?: boolean;
+  /** Binaries of which the file at hand {@linkcode endsEarly}. */
+  cut?: ReadonlySet<IndexedBinary>;
+}
+
+/** Folds the stacks of a dump, each frame named after its symbol, else after its binary and offset. */
+export function foldDump(columns: StackColumns, index: BuildIdIndex, options: FoldOptions): FoldedDump {
+  const { counts, skipped = false, cut = new Set() } = options;
   const name = (frame: FoldedFrame): string => {
     if (frame.status === BPF_STACK_BUILD_ID_IP) return frameFallbackName(frame);
     const returnAddress = skipped || !frame.innermost;
@@ -34,22 +37,47 @@ export function foldDump(
     if (binary === undefined || binary.name === "") return frameFallbackName(frame);
     return `${binary.name.replace(/.*\//, "")}+0x${frame.offset.toString(16)} [unknown]`;
   };
-  return { text: formatFolded(foldStacks(columns, name, counts)), summary: summarize(columns, index, skipped) };
+  return {
+    text: formatFolded(foldStacks(columns, name, counts)),
+    summary: summarize(columns, index, skipped, cut),
+  };
 }
 
-function summarize(columns: StackColumns, index: BuildIdIndex, skipped: boolean): string {
+/**
+ * Whether an ELF file ends before its section headers, and so before what they lead to: the first pages of a file are
+ * all that there is of it. `bytes` must have a valid ELF header.
+ */
+export function endsEarly(bytes: Uint8Array): boolean {
+  return parseEhdr(bytes).e_shoff >= bytes.length;
+}
+
+function summarize(
+  columns: StackColumns,
+  index: BuildIdIndex,
+  skipped: boolean,
+  cut: ReadonlySet<IndexedBinary>,
+): string {
   const { idIndex, offsetLo, offsetHi, buildIds, first } = columns;
   const frames = { idIndex, offsetLo, offsetHi, buildIds };
-  const { reason } = index.resolveColumns(
+  const { reason, binary } = index.resolveColumns(
     skipped ? { ...frames, first: new Uint32Array(0) } : { ...frames, first },
   );
   const reasons = new Map<string, number>();
   let resolved = 0;
   let kept = 0;
   for (let row = 0; row < reason.length; row++) {
-    if (columns.status[row] === BPF_STACK_BUILD_ID_IP) kept++;
-    else if (reason[row] === 0) resolved++;
-    else reasons.set(RESOLVE_REASONS[reason[row]], (reasons.get(RESOLVE_REASONS[reason[row]]) ?? 0) + 1);
+    if (columns.status[row] === BPF_STACK_BUILD_ID_IP) {
+      kept++;
+    } else if (reason[row] === 0) {
+      resolved++;
+    } else {
+      let text: string = RESOLVE_REASONS[reason[row]];
+      // Nothing is wrong with symbols that the file at hand was cut off before.
+      if (text === "malformed-symbols" && cut.has(index.binaries[binary[row]])) {
+        text = "in a file cut before its symbols";
+      }
+      reasons.set(text, (reasons.get(text) ?? 0) + 1);
+    }
   }
   const total = reason.length;
   const unknown = total - resolved - kept;

@@ -17,7 +17,7 @@ export interface Host {
   /** Whether standard error is a terminal, so that progress may be shown. */
   interactive(): boolean;
   open(path: string): OpenFile;
-  readFile(path: string): Uint8Array;
+  readFile(path: string | URL): Uint8Array;
   /** What `path` is, symbolic links followed; `undefined` if nothing is there. */
   kind(path: string): EntryKind | undefined;
   list(path: string): { name: string; kind: EntryKind }[];
@@ -39,7 +39,7 @@ interface Info {
 interface DenoNamespace {
   args: string[];
   openSync(path: string): DenoFile;
-  readFileSync(path: string): Uint8Array;
+  readFileSync(path: string | URL): Uint8Array;
   statSync(path: string): Info;
   readDirSync(path: string): Iterable<Info & { name: string }>;
   errors: { NotFound: new () => Error };

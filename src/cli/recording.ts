@@ -2,27 +2,14 @@
 import { AddressSpace } from "../memory/address_space.ts";
 import { mappedFile } from "../memory/mapped_file.ts";
 import { CallTrace } from "../kernel/call_trace.ts";
-import { kernelProfile, type KernelRelease } from "../kernel/profile.ts";
-import { StackMap } from "../kernel/stack_map.ts";
+import type { KernelRelease } from "../kernel/profile.ts";
+import { PERF_MAX_STACK_DEPTH, StackMap, type StackMapOptions } from "../kernel/stack_map.ts";
 import { BPF_F_STACK_BUILD_ID } from "../uapi/bpf.ts";
+import { SIZEOF_BPF_STACK_BUILD_ID } from "../uapi/bpf_stack_build_id.ts";
 import { FormatError } from "../base/format_error.ts";
 import { viewOf } from "../base/bytes.ts";
-
-/** What meta.json says. */
-export interface RecordingMeta {
-  name: string;
-  kernel: KernelRelease;
-  nrCpus: number;
-  /** Flags of every bpf_get_stackid call. */
-  helperFlags: number;
-  maxEntries: number;
-  /** Depth of the map of addresses, in frames. */
-  depthIp: number;
-  /** Depth of the map of build IDs, in frames. */
-  depthBuildId: number;
-  /** Mapped path to the recording's copy of the file. */
-  files: Record<string, string>;
-}
+import { inFile } from "./command.ts";
+import { parseMeta, type RecordingMeta } from "./recording_meta.ts";
 
 /** A recording: helper calls in order, what they returned, and what the maps held afterwards. */
 export interface Recording {
@@ -40,7 +27,11 @@ export interface Recording {
 }
 
 const EVENT_BYTES = 1056;
-const META_NUMBERS = ["nrCpus", "helperFlags", "maxEntries", "depthIp", "depthBuildId"] as const;
+/**
+ * Most bytes of both maps' elements that a replay allocates, 200,000 elements of 127 frames. The model needs what the
+ * kernel would, but a few bytes of JSON must not ask for any amount. No kernel refuses maps that fit.
+ */
+const MOST_MAP_BYTES = 2 ** 30;
 
 /**
  * Puts a recording together from its files.
@@ -72,41 +63,10 @@ export function readRecording(read: (name: string) => Uint8Array | undefined): R
   };
 }
 
-function parseMeta(text: string): RecordingMeta {
-  let meta: RecordingMeta;
-  try {
-    meta = JSON.parse(text);
-  } catch (error) {
-    throw new FormatError(`is not JSON: ${(error as Error).message}`, { offset: 0, field: "meta.json" });
-  }
-  for (const key of META_NUMBERS) {
-    if (!Number.isInteger(meta?.[key])) {
-      throw new FormatError("is not a whole number", {
-        offset: 0,
-        field: `meta.json ${key}`,
-        value: `${meta?.[key]}`,
-      });
-    }
-  }
-  if (typeof meta.files !== "object" || meta.files === null) {
-    throw new FormatError("is not an object", { offset: 0, field: "meta.json files" });
-  }
-  try {
-    kernelProfile(meta.kernel);
-  } catch {
-    throw new FormatError("is not a modelled kernel", {
-      offset: 0,
-      field: "meta.json kernel",
-      value: `${meta.kernel}`,
-    });
-  }
-  return meta;
-}
-
 /** One recorded helper call. */
 export interface RecordedCall {
   cpu: number;
-  /** The stack as bpf_get_stack gave it; a view of the recording. */
+  /** The stack as bpf_get_stack gave it, empty where that failed; a copy of the recording's bytes. */
   ips: BigUint64Array;
   /** What bpf_get_stackid returned for the map of addresses. */
   idIp: number;
@@ -114,18 +74,36 @@ export interface RecordedCall {
   idBuildId: number;
 }
 
-/** The calls of a recording in order. */
+/**
+ * The calls of a recording in order.
+ *
+ * @throws {FormatError} At a call that can't have been: a stack of no such size, a CPU that the machine has not.
+ */
 export function* recordedCalls(recording: Recording): Generator<RecordedCall> {
+  const { nrCpus } = recording.meta;
   const events = recording.events.slice(); // so that the 64-bit view is aligned
   const view = viewOf(events);
   for (let at = 0; at < events.length; at += EVENT_BYTES) {
-    const stackBytes = Number(view.getBigInt64(at + 24, true));
+    // What bpf_get_stack returned: below 0 it is an errno, and there is no stack.
+    const stackBytes = Math.max(0, Number(view.getBigInt64(at + 24, true)));
     if (stackBytes > EVENT_BYTES - 40 || stackBytes % 8 !== 0) {
-      throw new FormatError("is no size of a stack", { offset: at + 24, field: "stack_bytes", value: stackBytes });
+      throw new FormatError("is no size of a stack", {
+        offset: at + 24,
+        field: "events.bin stack_bytes",
+        value: view.getBigInt64(at + 24, true),
+      });
+    }
+    const cpu = Number(view.getBigUint64(at + 32, true));
+    if (cpu >= nrCpus) {
+      throw new FormatError(`is not below nrCpus, ${nrCpus}`, {
+        offset: at + 32,
+        field: "events.bin cpu",
+        value: view.getBigUint64(at + 32, true),
+      });
     }
     yield {
-      cpu: Number(view.getBigUint64(at + 32, true)),
-      ips: new BigUint64Array(events.buffer, at + 40, Math.max(0, stackBytes) / 8),
+      cpu,
+      ips: new BigUint64Array(events.buffer, at + 40, stackBytes / 8),
       idIp: Number(view.getBigInt64(at + 8, true)),
       idBuildId: Number(view.getBigInt64(at + 16, true)),
     };
@@ -151,23 +129,20 @@ export interface ReplayResult {
  * Runs every recorded call through the model, as `kernel` if given, and compares ids and both dumps.
  *
  * @param explain Number of a call to trace, −1 for none.
+ * @throws {FormatError} For calls or mappings that are malformed, and for maps too large.
  */
 export function replay(
   recording: Recording,
   kernel: KernelRelease = recording.meta.kernel,
   explain: number = -1,
 ): ReplayResult {
-  const { nrCpus, helperFlags, maxEntries, depthIp, depthBuildId } = recording.meta;
-  const addressSpace = AddressSpace.fromProcMaps(recording.maps, (path) => {
-    const bytes = recording.open(path);
-    return bytes === undefined ? undefined : mappedFile(bytes);
-  });
-  const options = { kernel, nrCpus };
-  const ipMap = new StackMap({ valueSize: 8 * depthIp, maxEntries }, options);
-  const buildIdMap = new StackMap(
-    { valueSize: 32 * depthBuildId, maxEntries, mapFlags: BPF_F_STACK_BUILD_ID },
-    options,
-  );
+  const { helperFlags } = recording.meta;
+  const addressSpace = inFile("maps", () =>
+    AddressSpace.fromProcMaps(recording.maps, (path) => {
+      const bytes = recording.open(path);
+      return bytes === undefined ? undefined : mappedFile(bytes);
+    }));
+  const { ipMap, buildIdMap } = makeMaps(recording.meta, kernel);
   const result: ReplayResult = { calls: 0, equalCalls: 0, ipDump: true, buildIdDump: true };
   for (const { cpu, ips, idIp, idBuildId } of recordedCalls(recording)) {
     const context = { cpu, addressSpace };
@@ -191,6 +166,26 @@ export function replay(
   result.ipDump = compareDump(ipMap, recording.ip);
   result.buildIdDump = compareDump(buildIdMap, recording.bid);
   return result;
+}
+
+function makeMaps(meta: RecordingMeta, kernel: KernelRelease): { ipMap: StackMap; buildIdMap: StackMap } {
+  const { nrCpus, maxEntries, depthIp, depthBuildId } = meta;
+  const valueSizes = [8 * depthIp, SIZEOF_BPF_STACK_BUILD_ID * depthBuildId];
+  const bytes = maxEntries * (valueSizes[0] + valueSizes[1]);
+  if (bytes > MOST_MAP_BYTES) {
+    throw new FormatError(`makes maps of ${bytes} bytes with these depths, over ${MOST_MAP_BYTES}`, {
+      offset: 0,
+      field: "meta.json maxEntries",
+      value: maxEntries,
+    });
+  }
+  // The recording machine's perf_event_max_stack isn't recorded; it allowed these depths, and a call holds 127.
+  const perfEventMaxStack = Math.max(PERF_MAX_STACK_DEPTH, depthIp, depthBuildId);
+  const options: StackMapOptions = { kernel, nrCpus, perfEventMaxStack };
+  return {
+    ipMap: new StackMap({ valueSize: valueSizes[0], maxEntries }, options),
+    buildIdMap: new StackMap({ valueSize: valueSizes[1], maxEntries, mapFlags: BPF_F_STACK_BUILD_ID }, options),
+  };
 }
 
 // Compares what the map holds with a raw dump; the offset of the first difference, or true.

@@ -1,7 +1,7 @@
 // Owns `replay`: a recording of a running kernel through the model, compared call by call and byte by byte.
 import { KERNEL_RELEASES, type KernelRelease } from "../kernel/profile.ts";
 import { errnoName } from "../uapi/errno.ts";
-import { type Command, EXIT_FAILED, EXIT_OK, parseOptions, UsageError, wholeNumber } from "./command.ts";
+import { type Command, EXIT_FAILED, EXIT_OK, inFile, type ParsedArgs, UsageError, wholeNumber } from "./command.ts";
 import type { Host } from "./host.ts";
 import { loadRecording } from "./load_recording.ts";
 import { type Recording, replay, type ReplayResult } from "./recording.ts";
@@ -19,11 +19,11 @@ with what the kernel did. testdata/README.md describes the files of a recording.
 
 exit code: 0 if all is identical, 1 if not or a recording can't be read
 `,
+  options: ["kernel", "explain"],
   run,
 };
 
-async function run(host: Host, args: string[]): Promise<number> {
-  const parsed = parseOptions(args, [], ["kernel", "explain"]);
+async function run(host: Host, parsed: ParsedArgs): Promise<number> {
   if (parsed.operands.length === 0) throw new UsageError("replay needs a recording");
   const kernel = parsed.values.get("kernel")?.at(-1) as KernelRelease | undefined;
   if (kernel !== undefined && !KERNEL_RELEASES.includes(kernel)) {
@@ -33,7 +33,7 @@ async function run(host: Host, args: string[]): Promise<number> {
   let code = EXIT_OK;
   for (const operand of parsed.operands) {
     const recording = await loadRecording(host, operand);
-    const result = replay(recording, kernel, explain);
+    const result = inFile(operand, () => replay(recording, kernel, explain));
     host.write(report(recording, kernel ?? recording.meta.kernel, result));
     if (!identical(result)) code = EXIT_FAILED;
   }

@@ -5,7 +5,7 @@ import { locateBuildId, type LocatedBuildId } from "../elf/build_id.ts";
 import { type BuildIdOutcome, explainBuildIdParse } from "../kernel/build_id_parse.ts";
 import { KERNEL_RELEASES } from "../kernel/profile.ts";
 import { type MappedFile, PAGE_SIZE } from "../memory/mapped_file.ts";
-import { type Command, EXIT_FAILED, EXIT_OK, parseOptions, percent, UsageError } from "./command.ts";
+import { type Command, EXIT_FAILED, EXIT_OK, type ParsedArgs, percent, UsageError } from "./command.ts";
 import { type Host, type OpenFile, walk } from "./host.ts";
 
 /** `survey DIR…`. */
@@ -36,8 +36,7 @@ interface Counts {
   otherId: Map<string, number>;
 }
 
-function run(host: Host, args: string[]): number {
-  const { operands } = parseOptions(args, [], []);
+function run(host: Host, { operands }: ParsedArgs): number {
   if (operands.length === 0) throw new UsageError("survey needs a directory");
   for (const operand of operands) {
     if (host.kind(operand) === undefined) throw new UsageError(`${operand}: there is no such file or directory`);

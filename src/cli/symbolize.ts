@@ -6,10 +6,11 @@ import type { StackColumns } from "../dump/columns.ts";
 import { decodeStacks } from "../dump/decode.ts";
 import { looksLikeBuildIds } from "../dump/detect.ts";
 import { readBuildIdFrom } from "../elf/build_id.ts";
+import type { IndexedBinary } from "../symbolize/binary.ts";
 import { BuildIdIndex } from "../symbolize/build_id_index.ts";
 import { BPF_BUILD_ID_SIZE, BPF_F_STACK_BUILD_ID } from "../uapi/bpf.ts";
-import { type Command, EXIT_FAILED, EXIT_OK, parseOptions, UsageError, wholeNumber } from "./command.ts";
-import { foldDump } from "./fold_dump.ts";
+import { type Command, EXIT_FAILED, EXIT_OK, inFile, type ParsedArgs, UsageError, wholeNumber } from "./command.ts";
+import { endsEarly, foldDump } from "./fold_dump.ts";
 import { type Host, walk } from "./host.ts";
 
 /** `symbolize --dump FILE [--elf FILE|DIR]…`. */
@@ -31,51 +32,38 @@ frames were resolved, kept as IP, and unknown.
 
 exit code: 0, or 1 if a file can't be read or is not what it should be
 `,
+  flags: ["addresses", "skipped", "big-endian"],
+  options: ["dump", "elf", "counts", "value-size"],
   run,
 };
 
-function run(host: Host, args: string[]): number {
-  const parsed = parseOptions(args, ["addresses", "skipped", "big-endian"], [
-    "dump",
-    "elf",
-    "counts",
-    "value-size",
-  ]);
+function run(host: Host, parsed: ParsedArgs): number {
   const dumps = parsed.values.get("dump") ?? [];
   if (dumps.length !== 1) throw new UsageError("symbolize needs one --dump");
   if (parsed.operands.length > 0) {
     throw new UsageError(`what is ${parsed.operands[0]}? Binaries are named with --elf`);
   }
+  const valueSize = wholeNumber(parsed, "value-size", 8, 4064);
+  if (valueSize % 8 !== 0) {
+    throw new UsageError(`--value-size is a multiple of a frame's 8 bytes, not ${valueSize}`);
+  }
   const littleEndian = !parsed.flags.has("big-endian");
+  const addresses = parsed.flags.has("addresses");
   const columns = inFile(
     dumps[0],
-    () =>
-      readDump(
-        host.readFile(dumps[0]),
-        wholeNumber(parsed, "value-size", 8, 4064),
-        littleEndian,
-        parsed.flags.has("addresses"),
-      ),
+    () => readDump(host.readFile(dumps[0]), valueSize, littleEndian, addresses),
   );
   const countsFile = parsed.values.get("counts")?.at(-1);
   const counts = countsFile === undefined
     ? undefined
     : inFile(countsFile, () => parseCounts(new TextDecoder().decode(host.readFile(countsFile))));
   const index = new BuildIdIndex();
-  const problems = addBinaries(host, index, parsed.values.get("elf") ?? [], columns);
-  const { text, summary } = foldDump(columns, index, counts, parsed.flags.has("skipped"));
+  const cut = new Set<IndexedBinary>();
+  const problems = addBinaries(host, index, cut, parsed.values.get("elf") ?? [], columns);
+  const { text, summary } = foldDump(columns, index, { counts, skipped: parsed.flags.has("skipped"), cut });
   host.write(text);
   host.writeError(summary);
   return problems === 0 ? EXIT_OK : EXIT_FAILED;
-}
-
-// Runs `work` so that what it throws names the file.
-function inFile<T>(path: string, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    throw new Error(`${path}: ${(error as Error).message}`, { cause: error });
-  }
 }
 
 function readDump(bytes: Uint8Array, valueSize: number, littleEndian: boolean, addresses: boolean): StackColumns {
@@ -94,7 +82,8 @@ function isText(bytes: Uint8Array): boolean {
   return bytes.every((byte) => byte >= 0x20 || (byte >= 0x09 && byte <= 0x0d));
 }
 
-function parseCounts(text: string): Map<number, number> {
+/** Lines "ID COUNT" to counts by id. Throws `FormatError` for any other line. */
+export function parseCounts(text: string): Map<number, number> {
   const counts = new Map<number, number>();
   let offset = 0;
   for (const [i, line] of text.split("\n").entries()) {
@@ -110,8 +99,15 @@ function parseCounts(text: string): Map<number, number> {
   return counts;
 }
 
-// Adds the binaries named, and of directories those that the dump asks for; returns how many could not be used.
-function addBinaries(host: Host, index: BuildIdIndex, paths: string[], columns: StackColumns): number {
+// Adds the binaries named, and of directories those that the dump asks for; returns how many could not be used. Those
+// of which only the start is there go to `cut`, too.
+function addBinaries(
+  host: Host,
+  index: BuildIdIndex,
+  cut: Set<IndexedBinary>,
+  paths: string[],
+  columns: StackColumns,
+): number {
   let problems = 0;
   const complain = (path: string, problem: string) => {
     host.writeError(`${path}: ${problem}\n`);
@@ -122,10 +118,12 @@ function addBinaries(host: Host, index: BuildIdIndex, paths: string[], columns: 
     wanted.add(toHex(columns.buildIds.subarray(at, at + BPF_BUILD_ID_SIZE)));
   }
   const add = (path: string) => {
-    const { status, problems: parts, kernelReports } = index.add(host.readFile(path), { name: path });
+    const bytes = host.readFile(path);
+    const { status, binary, problems: parts, kernelReports } = index.add(bytes, { name: path });
     if (status === "no-build-id") complain(path, "has no build ID: no frame can name it");
     else if (status === "conflict") complain(path, "has the build ID of another program; it was left out");
     else if (!kernelReports) complain(path, "has a build ID of more than 20 bytes, which no kernel reports");
+    if (binary !== undefined && status !== "conflict" && endsEarly(bytes)) cut.add(binary);
     for (const part of parts) host.writeError(`${path}: ${part.message}\n`);
   };
   for (const path of paths) {

@@ -1,8 +1,6 @@
 // Owns folded stacks: decoded stacks and counts to the lines that flame graph tools read.
 import { toHex } from "../base/bytes.ts";
-
-// enum bpf_stack_build_id_status; this room knows nothing of the kernel's headers but these two.
-const VALID = 1, IP = 2;
+import { BPF_BUILD_ID_SIZE, BPF_STACK_BUILD_ID_IP, BPF_STACK_BUILD_ID_VALID } from "../uapi/bpf.ts";
 
 /** What folding needs of decoded stacks; `StackColumns` is it. */
 export interface FoldableStacks {
@@ -127,9 +125,9 @@ export function formatFolded(folded: ReadonlyMap<string, number>): string {
  * ```
  */
 export function frameFallbackName(frame: Omit<FoldedFrame, "innermost">): string {
-  if (frame.status === IP) return `0x${frame.ip.toString(16)} [ip]`;
+  if (frame.status === BPF_STACK_BUILD_ID_IP) return `0x${frame.ip.toString(16)} [ip]`;
   const place = `${toHex(frame.build_id.subarray(0, 4))}+0x${frame.offset.toString(16)}`;
-  return `${place} [unknown${frame.status === VALID ? "" : ` status ${frame.status}`}]`;
+  return `${place} [unknown${frame.status === BPF_STACK_BUILD_ID_VALID ? "" : ` status ${frame.status}`}]`;
 }
 
 /** Folds stacks one by one; remembers the names of frames. */
@@ -159,7 +157,7 @@ class StackLines {
     const { idIndex, offsetLo, offsetHi, status } = this.#columns;
     // Offsets and addresses of 2^53 and more (kernel addresses) are not remembered: a number can't tell them apart.
     const offset = offsetHi[row] * 0x1_0000_0000 + offsetLo[row];
-    const remember = Number.isSafeInteger(offset) && status[row] <= IP;
+    const remember = Number.isSafeInteger(offset) && status[row] <= BPF_STACK_BUILD_ID_IP;
     if (!remember) return this.#ask(row, innermost);
     const maps = this.#names[idIndex[row] + 1] ??= [new Map(), new Map()];
     const map = maps[innermost ? 1 : 0];
@@ -170,11 +168,11 @@ class StackLines {
 
   #ask(row: number, innermost: boolean): string {
     const columns = this.#columns;
-    const index = columns.idIndex[row];
+    const id = columns.idIndex[row] * BPF_BUILD_ID_SIZE;
     const offset = (BigInt(columns.offsetHi[row]) << 32n) | BigInt(columns.offsetLo[row]);
     const frame: FoldedFrame = {
       status: columns.otherStatus.get(row) ?? columns.status[row],
-      build_id: index < 0 ? new Uint8Array(20) : columns.buildIds.slice(20 * index, 20 * index + 20),
+      build_id: id < 0 ? new Uint8Array(BPF_BUILD_ID_SIZE) : columns.buildIds.slice(id, id + BPF_BUILD_ID_SIZE),
       offset,
       ip: offset,
       innermost,
