@@ -1,8 +1,16 @@
 // Owns the fuzzing of every ELF parser: headers, notes, build id in memory and through a reader, ElfFile.
-import { elfNotes, encodeNote, parseEhdr, parsePhdrs, parseShdrs, readBuildId, readBuildIdFrom } from "../mod.ts";
+import {
+  elfNotes,
+  encodeNote,
+  parseEhdr,
+  parsePhdrs,
+  parseShdrs,
+  parseSyms,
+  readBuildId,
+  readBuildIdFrom,
+} from "../mod.ts";
 import { searchThoroughly } from "../src/elf/build_id.ts";
 import { ElfFile } from "../src/elf/elf_file.ts";
-import { parseSyms } from "../src/elf/headers.ts";
 import { buildElf, FORMATS, makeIdent } from "./elf_builder.ts";
 import { fuzzParser } from "./fuzz.ts";
 
@@ -58,10 +66,13 @@ Deno.test("hostile files have a build id, none, or a FormatError, the same throu
 Deno.test("hostile files through ElfFile end in a result or a FormatError", () => {
   fuzzParser("ElfFile", SAMPLES, (bytes) => {
     const file = new ElfFile(bytes);
-    for (const section of file.sections) {
+    for (let i = 0; i < file.shdrs.length; i++) {
+      const section = file.sectionAt(i)!;
+      file.sectionName(section);
       if (section.sh_type === 2) parseSyms(file.sectionBytes(section), file.ehdr);
       file.symbolSections(section.index);
     }
-    file.segments(1);
+    file.section(".strtab");
+    file.segments(1, 2);
   });
 });

@@ -9,9 +9,10 @@ import {
   parseEhdr,
   parsePhdrs,
   parseShdrs,
+  parseSyms,
 } from "../mod.ts";
 import { ElfFile } from "../src/elf/elf_file.ts";
-import { parseSyms } from "../src/elf/headers.ts";
+import { stringAt } from "../src/elf/string_table.ts";
 import { buildElf, concat, FORMATS, makeIdent, stringTable } from "./elf_builder.ts";
 
 const EHDR = {
@@ -102,7 +103,7 @@ for (const { is64, littleEndian, name } of FORMATS) {
     assertEquals(parsePhdrs(extended), parsePhdrs(plain));
     assertEquals(parseShdrs(extended).length, parseShdrs(plain).length);
     const file = new ElfFile(extended);
-    assertEquals(file.sections.map((section) => section.name), ["", ".text", ".shstrtab"]);
+    assertEquals(sectionNames(file), ["", ".text", ".shstrtab"]);
     assertEquals(file.sectionBytes(file.section(".text")!), Uint8Array.of(1, 2, 3));
   });
 
@@ -124,11 +125,25 @@ for (const { is64, littleEndian, name } of FORMATS) {
     const file = new ElfFile(bytes);
     assertEquals(file.is64, is64);
     assertEquals(file.littleEndian, littleEndian);
-    assertEquals(file.segments(1).length, 1);
+    assertEquals(file.segments(1, 9).map((phdr) => phdr.p_flags), [5]);
+    assertEquals(file.segments(1, 0), []);
+    assertEquals(file.segments(7, 9), []);
     assertEquals(file.phdrs.length, 3);
     assertEquals(file.section(".symtab")?.index, 3);
-    assertEquals(file.sectionOfType(2)?.name, ".symtab");
-    assertEquals(file.section(".none"), undefined);
+    assertEquals(file.sectionName(file.sectionOfType(2)!), ".symtab");
+    for (const none of [".none", ".sym", ".symtab_", ".symtab_shndx."]) assertEquals(file.section(none), undefined);
+    assertEquals(file.sectionOfType(99), undefined);
+    assertEquals(file.sectionAt(-1), undefined);
+    assertEquals(file.sectionAt(file.shdrs.length), undefined);
+    assertThrows(() => file.shdrs.get(file.shdrs.length), RangeError);
+    assertEquals(
+      [...file.shdrs.column("sh_size").hi],
+      parseShdrs(bytes).map((shdr) => Number(shdr.sh_size >> 32n)),
+    );
+    assertEquals(
+      [...file.shdrs.column("sh_offset").lo],
+      parseShdrs(bytes).map((shdr) => Number(shdr.sh_offset & 0xffff_ffffn)),
+    );
     assertEquals(file.sectionBytes(file.section(".bss")!).length, 0);
     assertEquals([...file.symbolSections(3)!], [0, 0x12345]);
     assertEquals(file.symbolSections(4), undefined);
@@ -136,6 +151,10 @@ for (const { is64, littleEndian, name } of FORMATS) {
     assertEquals([...file.notes()].map((note) => note.name), ["GNU"]);
     assertEquals(bytes, before);
   });
+}
+
+function sectionNames(file: ElfFile): string[] {
+  return Array.from({ length: file.shdrs.length }, (_, i) => file.sectionName(file.sectionAt(i)!));
 }
 
 function fails(run: () => unknown, field: string, offset?: number): void {
@@ -204,8 +223,19 @@ Deno.test("ElfFile with broken section names still lists its sections", () => {
   const { e_shoff } = parseEhdr(outside);
   new DataView(outside.buffer).setBigUint64(Number(e_shoff) + 2 * 64 + 24, 1n << 40n, true);
   const file = new ElfFile(outside);
-  assertEquals(file.sections.map((section) => section.name), ["", "", ""]);
-  fails(() => file.sectionBytes(file.sections[2]), "sh_offset");
+  assertEquals(sectionNames(file), ["", "", ""]);
+  assertEquals(file.section(".text"), undefined);
+  fails(() => file.sectionBytes(file.sectionAt(2)!), "sh_offset");
   const noNames = new ElfFile(buildElf({ ...spec, ehdr: { e_shstrndx: 99 } }));
-  assertEquals(noNames.sections[1].name, "");
+  assertEquals(sectionNames(noNames), ["", "", ""]);
+});
+
+Deno.test("strings of a string table are cut after the limit, between characters, with a mark", () => {
+  const table = new TextEncoder().encode("\0abc\0aä€😀\0end");
+  const at = (offset: number, limit: number) => stringAt(table, offset, limit);
+  assertEquals([0, 1, 2, 4, 16, 19, 20].map((offset) => at(offset, 100)), ["", "abc", "bc", "", "end", "", ""]);
+  assertEquals([at(1, 3), at(1, 2), at(16, 3), at(16, 2)], ["abc", "ab…", "end", "en…"]);
+  const cuts = Array.from({ length: 11 }, (_, limit) => at(5, limit));
+  assertEquals(cuts, ["…", "a…", "a…", "aä…", "aä…", "aä…", "aä€…", "aä€…", "aä€…", "aä€…", "aä€😀"]);
+  assertEquals(stringAt(new Uint8Array(9).fill(0x80), 0, 8), "\ufffd".repeat(5) + "…");
 });

@@ -86,3 +86,16 @@ Deno.test("frameFallbackName() shows the first four bytes of the build id", () =
   const frame = { status: 1, build_id: new Uint8Array(20).map((_, i) => i), offset: 16n, ip: 16n };
   assertEquals(frameFallbackName(frame), "00010203+0x10 [unknown]");
 });
+
+Deno.test("a name over 1,024 characters is cut, and stays apart from others that start alike", () => {
+  const layout = { valueSize: 8 * 3000 };
+  const frames = Array.from({ length: 3000 }, (_, i) => ({ status: 2, ip: BigInt(i + 1) }));
+  const columns = decodeStacks(encodeStacks([{ id: 1, frames }], layout), layout);
+  const long = "x".repeat(60_000);
+  const [line] = foldStacks(columns, (frame) => `${long}${frame.ip % 2n}`).keys();
+  const names = line.split(";");
+  assertEquals([names.length, new Set(names).size, names[0].length], [3000, 2, 1009]);
+  assertEquals(line.length, 3000 * 1010 - 1);
+  const kept = "y".repeat(1024);
+  assertEquals([...foldStacks(columns, () => kept).keys()][0].split(";")[0], kept);
+});

@@ -1,4 +1,5 @@
 // Owns the numbering of distinct build IDs: a hash index over rows of five words; an ID in, a number out.
+import { universalHash, universalMultipliers } from "../base/universal_hash.ts";
 import { BPF_BUILD_ID_SIZE } from "../uapi/bpf.ts";
 
 // Words of one build ID.
@@ -93,7 +94,7 @@ export class BuildIdTable {
     const slots = this.index.length;
     const crowded = row > (slots <= SPARSE_SLOTS ? slots / 8 : slots / 2);
     if (this.#steps < 0 && this.#multipliers === undefined) {
-      this.#multipliers = Uint32Array.from({ length: 4 * ID_WORDS }, () => Math.random() * 0x1_0000_0000);
+      this.#multipliers = universalMultipliers(ID_WORDS);
       this.#rebuild(slots);
     } else if (crowded) {
       this.#rebuild(2 * slots);
@@ -120,16 +121,4 @@ export class BuildIdTable {
       index[slot] = row;
     }
   }
-}
-
-// Two sums of 16-bit pieces times random 32-bit numbers. The top 16 bits of each are strongly universal
-// (Dietzfelbinger's multiply-shift for vectors): together 32 bits in which two IDs agree by chance alone.
-function universalHash(m: Uint32Array, words: Int32Array, at: number): number {
-  let a = 0, b = 0;
-  for (let i = 0; i < ID_WORDS; i++) {
-    const low = words[at + i] & 0xffff, high = words[at + i] >>> 16;
-    a = (a + Math.imul(low, m[4 * i]) + Math.imul(high, m[4 * i + 1])) | 0;
-    b = (b + Math.imul(low, m[4 * i + 2]) + Math.imul(high, m[4 * i + 3])) | 0;
-  }
-  return (a & 0xffff_0000) | (b >>> 16);
 }

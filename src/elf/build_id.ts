@@ -299,13 +299,22 @@ export function locateBuildId(read: ReadAt): LocatedBuildId | undefined {
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { encodeEhdr, encodeNote, encodePhdr, readBuildId } from "@bpf/stackmap";
+ * import {
+ *   ELFCLASS64,
+ *   ELFDATA2LSB,
+ *   encodeEhdr,
+ *   encodeNote,
+ *   encodePhdr,
+ *   NT_GNU_BUILD_ID,
+ *   PT_NOTE,
+ *   readBuildId,
+ * } from "@bpf/stackmap";
  *
- * const e_ident = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0);
- * const note = encodeNote({ n_type: 3, name: "GNU", desc: Uint8Array.of(0xab, 0xcd) }, { e_ident });
+ * const e_ident = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, ELFCLASS64, ELFDATA2LSB, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+ * const note = encodeNote({ n_type: NT_GNU_BUILD_ID, name: "GNU", desc: Uint8Array.of(0xab, 0xcd) }, { e_ident });
  * const file = Uint8Array.of(
  *   ...encodeEhdr({ e_ident, e_phoff: 64n, e_phentsize: 56, e_phnum: 1 }),
- *   ...encodePhdr({ p_type: 4, p_offset: 120n, p_filesz: BigInt(note.length) }, { e_ident }),
+ *   ...encodePhdr({ p_type: PT_NOTE, p_offset: 120n, p_filesz: BigInt(note.length) }, { e_ident }),
  *   ...note,
  * );
  * assertEquals(readBuildId(file), Uint8Array.of(0xab, 0xcd));
@@ -326,13 +335,22 @@ export function readBuildId(bytes: Uint8Array): Uint8Array | undefined {
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { encodeEhdr, encodeNote, encodePhdr, readBuildIdFrom } from "@bpf/stackmap";
+ * import {
+ *   ELFCLASS64,
+ *   ELFDATA2LSB,
+ *   encodeEhdr,
+ *   encodeNote,
+ *   encodePhdr,
+ *   NT_GNU_BUILD_ID,
+ *   PT_NOTE,
+ *   readBuildIdFrom,
+ * } from "@bpf/stackmap";
  *
- * const e_ident = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0);
- * const note = encodeNote({ n_type: 3, name: "GNU", desc: Uint8Array.of(0xab, 0xcd) }, { e_ident });
+ * const e_ident = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, ELFCLASS64, ELFDATA2LSB, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+ * const note = encodeNote({ n_type: NT_GNU_BUILD_ID, name: "GNU", desc: Uint8Array.of(0xab, 0xcd) }, { e_ident });
  * const file = new Uint8Array(10_000);
  * file.set(encodeEhdr({ e_ident, e_phoff: 64n, e_phentsize: 56, e_phnum: 1 }));
- * file.set(encodePhdr({ p_type: 4, p_offset: 9000n, p_filesz: BigInt(note.length) }, { e_ident }), 64);
+ * file.set(encodePhdr({ p_type: PT_NOTE, p_offset: 9000n, p_filesz: BigInt(note.length) }, { e_ident }), 64);
  * file.set(note, 9000);
  * let reads = 0;
  * const id = readBuildIdFrom((offset, length) => {

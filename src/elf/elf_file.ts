@@ -3,24 +3,23 @@ import { FormatError } from "../base/format_error.ts";
 import { viewOf } from "../base/bytes.ts";
 import { SHN_XINDEX, SHT_NOBITS, SHT_SYMTAB_SHNDX } from "../uapi/elf.ts";
 import { readBuildId } from "./build_id.ts";
+import { type HeaderTable, toFileNumber } from "./header_table.ts";
 import {
   type Ehdr,
   isLittleEndian,
   layoutsOf,
   parseEhdr,
-  parsePhdrs,
-  parseShdrs,
   type Phdr,
+  phdrTable,
   type Shdr,
-  toFileNumber,
+  shdrTable,
 } from "./headers.ts";
 import { type ElfNote, elfNotes } from "./notes.ts";
+import { stringAt, stringIs } from "./string_table.ts";
 
-/** A section: its header, index and name. */
+/** A section: its header and index. */
 export interface ElfSection extends Shdr {
   readonly index: number;
-  /** From the section of section names; `""` where that can't be read. */
-  readonly name: string;
 }
 
 /** Most bytes of a section name that are read: many names may share one long string. */
@@ -29,7 +28,7 @@ const MAX_SECTION_NAME = 4096;
 /**
  * One ELF file in memory. The constructor reads the ELF header alone; every table is read when first asked for,
  * so a file that is cut short or broken in one place answers from the others. Keeps the caller's bytes and
- * copies nothing.
+ * copies nothing; makes objects of the headers asked for and of no others.
  *
  * Each accessor throws `FormatError` where what it needs is malformed or missing from a cut file.
  */
@@ -39,8 +38,9 @@ export class ElfFile {
   readonly ehdr: Ehdr;
   readonly is64: boolean;
   readonly littleEndian: boolean;
-  #phdrs: readonly Phdr[] | undefined;
-  #sections: readonly ElfSection[] | undefined;
+  #phdrs: HeaderTable<Phdr> | undefined;
+  #shdrs: HeaderTable<Shdr> | undefined;
+  #names: Uint8Array | undefined;
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;
@@ -49,44 +49,66 @@ export class ElfFile {
     this.littleEndian = isLittleEndian(this.ehdr);
   }
 
-  /** All program headers, in the file's order. */
-  get phdrs(): readonly Phdr[] {
-    return this.#phdrs ??= parsePhdrs(this.bytes, this.ehdr);
+  /** The program headers, in the file's order. */
+  get phdrs(): HeaderTable<Phdr> {
+    return this.#phdrs ??= phdrTable(this.bytes, this.ehdr);
   }
 
-  /** Program headers of one `p_type`, in the file's order. */
-  segments(p_type: number): Phdr[] {
-    return this.phdrs.filter((phdr) => phdr.p_type === p_type);
+  /** The section headers, in the file's order, the null section at 0 included. */
+  get shdrs(): HeaderTable<Shdr> {
+    return this.#shdrs ??= shdrTable(this.bytes, this.ehdr);
   }
 
-  /** All sections, in the file's order, the null section at 0 included. */
-  get sections(): readonly ElfSection[] {
-    if (this.#sections !== undefined) return this.#sections;
-    const shdrs = parseShdrs(this.bytes, this.ehdr);
-    const { e_shstrndx } = this.ehdr;
-    const names = shdrs[e_shstrndx === SHN_XINDEX ? shdrs[0]?.sh_link ?? 0 : e_shstrndx];
-    let table: Uint8Array = new Uint8Array(0);
-    try {
-      if (names !== undefined) table = this.#contents(names);
-    } catch (error) {
-      // Sections are also found by type; names that can't be read hide no more than the names.
-      if (!(error instanceof FormatError)) throw error;
+  /** The first `most` program headers of one `p_type`, in the file's order. */
+  segments(p_type: number, most: number): Phdr[] {
+    const out: Phdr[] = [];
+    const { phdrs } = this;
+    for (
+      let i = phdrs.find("p_type", p_type);
+      i >= 0 && out.length < most;
+      i = phdrs.find("p_type", p_type, i + 1)
+    ) {
+      out.push(phdrs.get(i));
     }
-    return this.#sections = shdrs.map((shdr, index) => ({
-      ...shdr,
-      index,
-      name: stringAt(table, shdr.sh_name, MAX_SECTION_NAME),
-    }));
+    return out;
+  }
+
+  /** Section `index`; `undefined` if there are not so many. */
+  sectionAt(index: number): ElfSection | undefined {
+    const { shdrs } = this;
+    return index >= 0 && index < shdrs.length ? { ...shdrs.get(index), index } : undefined;
   }
 
   /** The first section of this name. */
   section(name: string): ElfSection | undefined {
-    return this.sections.find((section) => section.name === name);
+    const text = new TextEncoder().encode(name);
+    const table = this.#sectionNames();
+    const offsets = this.shdrs.column("sh_name").lo;
+    return this.sectionAt(offsets.findIndex((offset) => stringIs(table, offset, text)));
   }
 
   /** The first section of this `sh_type`. */
   sectionOfType(sh_type: number): ElfSection | undefined {
-    return this.sections.find((section) => section.sh_type === sh_type);
+    return this.sectionAt(this.shdrs.find("sh_type", sh_type));
+  }
+
+  /** Name of a section, from the section of section names; `""` where that can't be read. Cut after 4096 bytes. */
+  sectionName(section: Shdr): string {
+    return stringAt(this.#sectionNames(), section.sh_name, MAX_SECTION_NAME);
+  }
+
+  #sectionNames(): Uint8Array {
+    if (this.#names !== undefined) return this.#names;
+    const { e_shstrndx } = this.ehdr;
+    const names = this.sectionAt(e_shstrndx === SHN_XINDEX ? this.sectionAt(0)?.sh_link ?? 0 : e_shstrndx);
+    let table: Uint8Array = new Uint8Array(0);
+    try {
+      if (names !== undefined) table = this.sectionBytes(names);
+    } catch (error) {
+      // Sections are also found by type; names that can't be read hide no more than the names.
+      if (!(error instanceof FormatError)) throw error;
+    }
+    return this.#names = table;
   }
 
   /**
@@ -95,10 +117,6 @@ export class ElfFile {
    * @throws {FormatError} If the section is not all inside the file.
    */
   sectionBytes(section: Shdr): Uint8Array {
-    return this.#contents(section);
-  }
-
-  #contents(section: Shdr): Uint8Array {
     if (section.sh_type === SHT_NOBITS) return this.bytes.subarray(0, 0);
     const offset = toFileNumber(section.sh_offset, "sh_offset", 0);
     const size = toFileNumber(section.sh_size, "sh_size", 0);
@@ -117,9 +135,13 @@ export class ElfFile {
    * i where its `st_shndx` is `SHN_XINDEX`. `undefined` where the table has none.
    */
   symbolSections(symtab: number): Uint32Array | undefined {
-    const section = this.sections.find((s) => s.sh_type === SHT_SYMTAB_SHNDX && s.sh_link === symtab);
-    if (section === undefined) return undefined;
-    const view = viewOf(this.#contents(section));
+    const { shdrs } = this;
+    let index = shdrs.find("sh_link", symtab);
+    while (index >= 0 && shdrs.get(index).sh_type !== SHT_SYMTAB_SHNDX) {
+      index = shdrs.find("sh_link", symtab, index + 1);
+    }
+    if (index < 0) return undefined;
+    const view = viewOf(this.sectionBytes(shdrs.get(index)));
     const words = new Uint32Array(Math.floor(view.byteLength / 4));
     for (let i = 0; i < words.length; i++) words[i] = view.getUint32(4 * i, this.littleEndian);
     return words;
@@ -134,17 +156,4 @@ export class ElfFile {
   get buildId(): Uint8Array | undefined {
     return readBuildId(this.bytes);
   }
-}
-
-const DECODER = new TextDecoder();
-
-/**
- * The zero-terminated UTF-8 string at `offset` of a string table, cut after `limit` bytes; `""` where the table
- * ends before.
- */
-export function stringAt(table: Uint8Array, offset: number, limit: number = Infinity): string {
-  if (!(offset < table.length)) return "";
-  const text = table.subarray(offset, offset + limit);
-  const zero = text.indexOf(0);
-  return DECODER.decode(zero < 0 ? text : text.subarray(0, zero));
 }

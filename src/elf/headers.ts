@@ -1,6 +1,6 @@
-// Owns the raw ELF headers (Ehdr, Phdr, Shdr, Sym, Nhdr) of both classes and byte orders: read and written.
-import { checkRange, FormatError } from "../base/format_error.ts";
-import { readStruct, type StructLayout, writeStruct } from "../base/struct.ts";
+// Owns the raw ELF headers (Ehdr, Phdr, Shdr, Sym, Nhdr) of both classes and byte orders: shapes and reading.
+import { FormatError } from "../base/format_error.ts";
+import { readStruct } from "../base/struct.ts";
 import { viewOf } from "../base/bytes.ts";
 import {
   EI_CLASS,
@@ -15,6 +15,7 @@ import {
   ELFMAG,
   PN_XNUM,
 } from "../uapi/elf.ts";
+import { HeaderTable, toFileNumber } from "./header_table.ts";
 
 /**
  * ELF file header, `Elf32_Ehdr` or `Elf64_Ehdr`; which one, and the byte order, says `e_ident`. Addresses and
@@ -181,10 +182,10 @@ export function checkIdent(bytes: Uint8Array): void {
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { type Ehdr, encodeEhdr, parseEhdr } from "@bpf/stackmap";
+ * import { type Ehdr, ELFCLASS64, ELFDATA2LSB, encodeEhdr, ET_DYN, parseEhdr } from "@bpf/stackmap";
  *
- * const e_ident = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0);
- * const bytes = encodeEhdr({ e_ident, e_type: 3, e_machine: 62, e_phoff: 64n });
+ * const e_ident = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, ELFCLASS64, ELFDATA2LSB, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+ * const bytes = encodeEhdr({ e_ident, e_type: ET_DYN, e_machine: 62, e_phoff: 64n });
  * const ehdr: Ehdr = parseEhdr(bytes);
  * assertEquals(ehdr.e_machine, 62);
  * assertEquals(ehdr.e_phoff, 64n);
@@ -196,46 +197,49 @@ export function parseEhdr(bytes: Uint8Array): Ehdr {
   return readStruct<Ehdr>(layoutsOf(ident).ehdr, viewOf(bytes), 0, isLittleEndian(ident));
 }
 
-/** `value` as an exact number, or `FormatError`: no file is that large, and rounding would read elsewhere. */
-export function toFileNumber(value: bigint, field: string, offset: number): number {
-  if (value > BigInt(Number.MAX_SAFE_INTEGER)) {
-    throw new FormatError("is past any file's end", { offset, field, value });
-  }
-  return Number(value);
-}
-
-/** Reads `count` structs that lie `entsize` bytes apart from `offset` on. The table must be inside `bytes`. */
-function readTable<T>(
-  bytes: Uint8Array,
-  layout: StructLayout,
-  littleEndian: boolean,
-  table: { offset: bigint; offsetField: string; entsize: number; entsizeField: string; count: number },
-): T[] {
-  const { entsize, count } = table;
-  const offset = toFileNumber(table.offset, table.offsetField, 0);
-  if (entsize < layout.size) {
-    throw new FormatError(`is smaller than ${layout.name}, ${layout.size} bytes`, {
-      offset: 0,
-      field: table.entsizeField,
-      value: entsize,
-    });
-  }
-  checkRange(bytes.length, offset, count * entsize, table.offsetField);
-  const view = viewOf(bytes);
-  const out: T[] = [];
-  for (let i = 0; i < count; i++) out.push(readStruct<T>(layout, view, offset + i * entsize, littleEndian));
-  return out;
-}
-
-/** Section header 0, where the counts stand that do not fit the ELF header. `FormatError` if it isn't there. */
-function readShdr0(bytes: Uint8Array, ehdr: Ehdr): Shdr {
-  return readTable<Shdr>(bytes, layoutsOf(ehdr).shdr, isLittleEndian(ehdr), {
+/** The section headers as the ELF header alone describes them, `count` of them. */
+function shdrsAt(bytes: Uint8Array, ehdr: Ehdr, count: number): HeaderTable<Shdr> {
+  return new HeaderTable<Shdr>(bytes, layoutsOf(ehdr).shdr, isLittleEndian(ehdr), {
     offset: ehdr.e_shoff,
     offsetField: "e_shoff",
     entsize: ehdr.e_shentsize,
     entsizeField: "e_shentsize",
-    count: 1,
-  })[0];
+    count,
+  });
+}
+
+/**
+ * The program headers where they stand, `PN_XNUM` resolved; no object is made for any.
+ *
+ * @throws {FormatError} As {@linkcode parsePhdrs}.
+ */
+export function phdrTable(bytes: Uint8Array, ehdr: Ehdr): HeaderTable<Phdr> {
+  const layout = layoutsOf(ehdr).phdr;
+  if (ehdr.e_phoff === 0n || ehdr.e_phnum === 0) return HeaderTable.empty<Phdr>(layout);
+  let count = ehdr.e_phnum;
+  // Only section header 0 knows how many there are.
+  if (count === PN_XNUM && ehdr.e_shoff !== 0n) count = shdrsAt(bytes, ehdr, 1).get(0).sh_info || PN_XNUM;
+  return new HeaderTable<Phdr>(bytes, layout, isLittleEndian(ehdr), {
+    offset: ehdr.e_phoff,
+    offsetField: "e_phoff",
+    entsize: ehdr.e_phentsize,
+    entsizeField: "e_phentsize",
+    count,
+  });
+}
+
+/**
+ * The section headers where they stand, extended numbering resolved; no object is made for any.
+ *
+ * @throws {FormatError} As {@linkcode parseShdrs}.
+ */
+export function shdrTable(bytes: Uint8Array, ehdr: Ehdr): HeaderTable<Shdr> {
+  if (ehdr.e_shoff === 0n) return HeaderTable.empty<Shdr>(layoutsOf(ehdr).shdr);
+  let count = ehdr.e_shnum;
+  if (count === 0) {
+    count = toFileNumber(shdrsAt(bytes, ehdr, 1).get(0).sh_size, "sh_size", Number(ehdr.e_shoff));
+  }
+  return shdrsAt(bytes, ehdr, count);
 }
 
 /**
@@ -249,25 +253,16 @@ function readShdr0(bytes: Uint8Array, ehdr: Ehdr): Shdr {
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { encodeEhdr, encodePhdr, parsePhdrs } from "@bpf/stackmap";
+ * import { ELFCLASS64, ELFDATA2LSB, encodeEhdr, encodePhdr, parsePhdrs, PT_LOAD } from "@bpf/stackmap";
  *
- * const e_ident = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+ * const e_ident = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, ELFCLASS64, ELFDATA2LSB, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0);
  * const ehdr = encodeEhdr({ e_ident, e_phoff: 64n, e_phentsize: 56, e_phnum: 1 });
- * const phdr = encodePhdr({ p_type: 1, p_vaddr: 0x1000n }, { e_ident });
+ * const phdr = encodePhdr({ p_type: PT_LOAD, p_vaddr: 0x1000n }, { e_ident });
  * assertEquals(parsePhdrs(Uint8Array.of(...ehdr, ...phdr))[0].p_vaddr, 0x1000n);
  * ```
  */
 export function parsePhdrs(bytes: Uint8Array, ehdr: Ehdr = parseEhdr(bytes)): Phdr[] {
-  if (ehdr.e_phoff === 0n || ehdr.e_phnum === 0) return [];
-  let count = ehdr.e_phnum;
-  if (count === PN_XNUM && ehdr.e_shoff !== 0n) count = readShdr0(bytes, ehdr).sh_info || PN_XNUM;
-  return readTable<Phdr>(bytes, layoutsOf(ehdr).phdr, isLittleEndian(ehdr), {
-    offset: ehdr.e_phoff,
-    offsetField: "e_phoff",
-    entsize: ehdr.e_phentsize,
-    entsizeField: "e_phentsize",
-    count,
-  });
+  return phdrTable(bytes, ehdr).all();
 }
 
 /**
@@ -281,32 +276,35 @@ export function parsePhdrs(bytes: Uint8Array, ehdr: Ehdr = parseEhdr(bytes)): Ph
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { encodeEhdr, encodeShdr, parseShdrs } from "@bpf/stackmap";
+ * import { ELFCLASS32, ELFDATA2MSB, encodeEhdr, encodeShdr, parseShdrs, SHT_NOTE } from "@bpf/stackmap";
  *
- * const e_ident = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, 1, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+ * const e_ident = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, ELFCLASS32, ELFDATA2MSB, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0);
  * const ehdr = encodeEhdr({ e_ident, e_shoff: 52n, e_shentsize: 40, e_shnum: 1 });
- * const shdr = encodeShdr({ sh_type: 7, sh_size: 36n }, { e_ident });
+ * const shdr = encodeShdr({ sh_type: SHT_NOTE, sh_size: 36n }, { e_ident });
  * assertEquals(parseShdrs(Uint8Array.of(...ehdr, ...shdr))[0].sh_size, 36n);
  * ```
  */
 export function parseShdrs(bytes: Uint8Array, ehdr: Ehdr = parseEhdr(bytes)): Shdr[] {
-  if (ehdr.e_shoff === 0n) return [];
-  let count = ehdr.e_shnum;
-  if (count === 0) count = toFileNumber(readShdr0(bytes, ehdr).sh_size, "sh_size", Number(ehdr.e_shoff));
-  return readTable<Shdr>(bytes, layoutsOf(ehdr).shdr, isLittleEndian(ehdr), {
-    offset: ehdr.e_shoff,
-    offsetField: "e_shoff",
-    entsize: ehdr.e_shentsize,
-    entsizeField: "e_shentsize",
-    count,
-  });
+  return shdrTable(bytes, ehdr).all();
 }
 
 /**
- * Reads a symbol table, as it stands: `SHN_XINDEX` is not resolved.
+ * Reads a symbol table, as it stands: `SHN_XINDEX` is not resolved, and names are offsets in the string table.
+ *
+ * Source: ELF gABI 4.1, chapter 4, and include/uapi/linux/elf.h, `struct elf64_sym`.
  *
  * @param bytes The bytes of the table alone, such as those of `.symtab`; a partial last entry is ignored.
- * @param ident Says class and byte order.
+ * @param ident Says class and byte order: the file's {@linkcode Ehdr}.
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { ELFCLASS64, ELFDATA2LSB, encodeSym, parseSyms, STB_GLOBAL, STT_FUNC } from "@bpf/stackmap";
+ *
+ * const e_ident = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, ELFCLASS64, ELFDATA2LSB);
+ * const st_info = STB_GLOBAL << 4 | STT_FUNC;
+ * const [sym] = parseSyms(encodeSym({ st_info, st_shndx: 1, st_value: 0x1136n }, { e_ident }), { e_ident });
+ * assertEquals([sym.st_info & 15, sym.st_info >> 4, sym.st_value], [STT_FUNC, STB_GLOBAL, 0x1136n]);
+ * ```
  */
 export function parseSyms(bytes: Uint8Array, ident: ElfIdent): Sym[] {
   const layout = layoutsOf(ident).sym;
@@ -316,78 +314,4 @@ export function parseSyms(bytes: Uint8Array, ident: ElfIdent): Sym[] {
     out.push(readStruct<Sym>(layout, view, at, isLittleEndian(ident)));
   }
   return out;
-}
-
-function encode(layout: StructLayout, value: object, littleEndian: boolean): Uint8Array {
-  const bytes = new Uint8Array(layout.size);
-  writeStruct(layout, value, viewOf(bytes), 0, littleEndian);
-  return bytes;
-}
-
-/**
- * Writes an ELF header: 52 or 64 bytes, by the class in `e_ident`. Fields left out are 0; nothing is derived.
- *
- * @throws {RangeError} If a value does not fit its field.
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert";
- * import { encodeEhdr } from "@bpf/stackmap";
- *
- * const e_ident = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, 1, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0);
- * assertEquals(encodeEhdr({ e_ident, e_type: 2 }).length, 52);
- * ```
- */
-export function encodeEhdr(ehdr: ElfIdent & Partial<Ehdr>): Uint8Array {
-  return encode(layoutsOf(ehdr).ehdr, ehdr, isLittleEndian(ehdr));
-}
-
-/**
- * Writes a program header: 32 or 56 bytes, by the class in `ident.e_ident`. Fields left out are 0.
- *
- * @throws {RangeError} If a value does not fit its field.
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert";
- * import { encodePhdr } from "@bpf/stackmap";
- *
- * const e_ident = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, 2, 1);
- * assertEquals(encodePhdr({ p_type: 1 }, { e_ident }).length, 56);
- * ```
- */
-export function encodePhdr(phdr: Partial<Phdr>, ident: ElfIdent): Uint8Array {
-  return encode(layoutsOf(ident).phdr, phdr, isLittleEndian(ident));
-}
-
-/**
- * Writes a section header: 40 or 64 bytes, by the class in `ident.e_ident`. Fields left out are 0.
- *
- * @throws {RangeError} If a value does not fit its field.
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert";
- * import { encodeShdr } from "@bpf/stackmap";
- *
- * const e_ident = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, 2, 1);
- * assertEquals(encodeShdr({ sh_type: 7 }, { e_ident }).length, 64);
- * ```
- */
-export function encodeShdr(shdr: Partial<Shdr>, ident: ElfIdent): Uint8Array {
-  return encode(layoutsOf(ident).shdr, shdr, isLittleEndian(ident));
-}
-
-/**
- * Writes a symbol: 16 or 24 bytes, by the class in `ident.e_ident`. Fields left out are 0.
- *
- * @throws {RangeError} If a value does not fit its field.
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert";
- * import { encodeSym } from "@bpf/stackmap";
- *
- * const e_ident = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, 2, 1);
- * assertEquals(encodeSym({ st_value: 0x401000n, st_size: 16n }, { e_ident }).length, 24);
- * ```
- */
-export function encodeSym(sym: Partial<Sym>, ident: ElfIdent): Uint8Array {
-  return encode(layoutsOf(ident).sym, sym, isLittleEndian(ident));
 }

@@ -49,7 +49,8 @@ export type FoldedStacks = Map<string, number>;
  * Adds up counts per logical stack. A stack id is a hash of raw addresses, so one logical stack has an id for each
  * process it ran in (address space layouts differ): ids whose frames have the same names become one line here.
  *
- * A name is asked for once per distinct frame. In names `;` becomes `:`, and line breaks and other control
+ * A name is asked for once per distinct frame. Of one over 1,024 characters the first 1,000 are kept, with a hash of
+ * all of it, since a stack repeats names as often as it likes. In names `;` becomes `:`, and line breaks and other control
  * characters become spaces, because the format has no escapes.
  *
  * @param columns What {@linkcode decodeStacks} gave. Where a key occurs twice, its last stack counts.
@@ -177,8 +178,18 @@ class StackLines {
       ip: offset,
       innermost,
     };
-    const name = this.#name(frame) || frameFallbackName(frame);
+    const name = shorten(this.#name(frame) || frameFallbackName(frame));
     // deno-lint-ignore no-control-regex
     return name.replace(/;/g, ":").replace(/[\u0000-\u001f\u007f]+/g, " ");
   }
+}
+
+const MOST_CHARACTERS = 1024;
+
+// A name that is not too long for a line with many of them; different names stay different.
+function shorten(name: string): string {
+  if (name.length <= MOST_CHARACTERS) return name;
+  let hash = 0x811c9dc5; // FNV-1a over UTF-16 code units
+  for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x0100_0193);
+  return `${name.slice(0, 1000)}…${(hash >>> 0).toString(16).padStart(8, "0")}`;
 }

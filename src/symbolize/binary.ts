@@ -1,7 +1,8 @@
 // Owns what the index keeps of one binary: id, segments, symbols, and what a second file with its id may add.
 import { FormatError } from "../base/format_error.ts";
 import type { ElfFile } from "../elf/elf_file.ts";
-import { type PageSize, SegmentTable } from "./segments.ts";
+import { PT_LOAD } from "../uapi/elf.ts";
+import { MAX_SEGMENTS, type PageSize, SegmentTable } from "./segments.ts";
 import { captureSymbols, type SymbolCapture, symbolSections, type SymbolTableKind } from "./symbol_source.ts";
 import { type SymbolTable, symbolTableOf } from "./symbol_table.ts";
 
@@ -27,8 +28,8 @@ function attempt<T>(problems: FormatError[], read: () => T): T | undefined {
 /** Reads a file's segments and symbols. Symbol entries and strings are copied; nothing of the file is kept. */
 export function readParts(file: ElfFile, pageSize: PageSize): BinaryParts {
   const problems: FormatError[] = [];
-  const phdrs = attempt(problems, () => file.phdrs) ?? [];
-  const segments = SegmentTable.fromPhdrs(phdrs, pageSize);
+  const loads = attempt(problems, () => file.segments(PT_LOAD, MAX_SEGMENTS)) ?? [];
+  const segments = SegmentTable.fromPhdrs(loads, pageSize);
   let symbols: SymbolCapture | undefined;
   for (const section of attempt(problems, () => symbolSections(file)) ?? []) {
     symbols = attempt(problems, () => captureSymbols(file, section));

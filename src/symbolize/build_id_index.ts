@@ -64,15 +64,30 @@ const NO_SYMBOL_HERE = codeOf("no-symbol-here");
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { BuildIdIndex, encodeEhdr, encodeNote, encodePhdr } from "@bpf/stackmap";
+ * import {
+ *   BuildIdIndex,
+ *   ELFCLASS64,
+ *   ELFDATA2LSB,
+ *   encodeEhdr,
+ *   encodeNote,
+ *   encodePhdr,
+ *   ET_EXEC,
+ *   NT_GNU_BUILD_ID,
+ *   PF_R,
+ *   PF_X,
+ *   PT_LOAD,
+ *   PT_NOTE,
+ * } from "@bpf/stackmap";
  *
  * // An executable as small as can be: one segment at 0x400000, one note with the id, no symbols.
- * const e_ident = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0);
- * const note = encodeNote({ n_type: 3, name: "GNU", desc: new Uint8Array(8).fill(0xab) }, { e_ident });
+ * const e_ident = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, ELFCLASS64, ELFDATA2LSB, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+ * const id = new Uint8Array(8).fill(0xab);
+ * const note = encodeNote({ n_type: NT_GNU_BUILD_ID, name: "GNU", desc: id }, { e_ident });
+ * const text = { p_type: PT_LOAD, p_flags: PF_R | PF_X, p_vaddr: 0x400000n, p_filesz: 200n, p_memsz: 200n };
  * const bytes = Uint8Array.of(
- *   ...encodeEhdr({ e_ident, e_type: 2, e_phoff: 64n, e_phentsize: 56, e_phnum: 2 }),
- *   ...encodePhdr({ p_type: 1, p_flags: 5, p_vaddr: 0x400000n, p_filesz: 200n, p_memsz: 200n }, { e_ident }),
- *   ...encodePhdr({ p_type: 4, p_offset: 176n, p_filesz: BigInt(note.length) }, { e_ident }),
+ *   ...encodeEhdr({ e_ident, e_type: ET_EXEC, e_phoff: 64n, e_phentsize: 56, e_phnum: 2 }),
+ *   ...encodePhdr(text, { e_ident }),
+ *   ...encodePhdr({ p_type: PT_NOTE, p_offset: 176n, p_filesz: BigInt(note.length) }, { e_ident }),
  *   ...note,
  * );
  * const index = new BuildIdIndex();
@@ -128,9 +143,9 @@ export class BuildIdIndex {
    * @example
    * ```ts
    * import { assertEquals } from "@std/assert";
-   * import { BuildIdIndex, encodeEhdr } from "@bpf/stackmap";
+   * import { BuildIdIndex, ELFCLASS64, ELFDATA2LSB, encodeEhdr } from "@bpf/stackmap";
    *
-   * const e_ident = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+   * const e_ident = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, ELFCLASS64, ELFDATA2LSB, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0);
    * const index = new BuildIdIndex();
    * assertEquals(index.add(encodeEhdr({ e_ident })).status, "no-build-id");
    * assertEquals(index.add(encodeEhdr({ e_ident }), { buildId: Uint8Array.of(1, 2) }).status, "added");

@@ -6,7 +6,7 @@ import { PF_W, PF_X, PT_LOAD } from "../uapi/elf.ts";
  * Most PT_LOAD segments looked at: as many program headers as Linux loads (64 KiB of them). Bounds the time of a
  * lookup in a hostile file.
  */
-const MAX_SEGMENTS = 1170;
+export const MAX_SEGMENTS = 1170;
 
 /** Page sizes that Linux maps files with, in bytes. */
 export type PageSize = 4096 | 16384 | 65536;

@@ -2,6 +2,9 @@
 import { viewOf } from "../base/bytes.ts";
 import type { ElfFile, ElfSection } from "../elf/elf_file.ts";
 import {
+  EM_ARM,
+  ET_REL,
+  SHF_EXECINSTR,
   SHN_LORESERVE,
   SHN_UNDEF,
   SHN_XINDEX,
@@ -36,10 +39,6 @@ export interface SymbolColumns {
   /** The string table. */
   strings: Uint8Array;
 }
-
-const EM_ARM = 40;
-const ET_REL = 1;
-const SHF_EXECINSTR = 4n;
 
 /** A symbol table of a file: which, where, and how many entries it has at most. */
 export interface SymbolSection {
@@ -84,7 +83,7 @@ export function symbolSections(file: ElfFile): SymbolSection[] {
     const section = file.sectionOfType(type);
     if (section === undefined) continue;
     const count = Math.floor(Number(section.sh_size) / entry);
-    const strings = file.sections[section.sh_link];
+    const strings = file.sectionAt(section.sh_link);
     if (count > 1 && strings !== undefined && strings.sh_type !== SHT_NOBITS) {
       out.push({ kind, section, strings, count });
     }
@@ -98,15 +97,18 @@ export function symbolSections(file: ElfFile): SymbolSection[] {
  * @throws {FormatError} If the sections are not inside the file.
  */
 export function captureSymbols(file: ElfFile, from: SymbolSection): SymbolCapture {
-  const { sections } = file;
-  const executable = new Uint8Array(sections.length);
-  const ends = new Uint32Array(2 * sections.length);
-  sections.forEach(({ sh_flags, sh_addr, sh_size }, i) => {
-    executable[i] = (sh_flags & SHF_EXECINSTR) !== 0n ? 1 : 0;
-    const end = BigInt.asUintN(64, sh_addr + sh_size);
-    ends[2 * i] = Number(end >> 32n);
-    ends[2 * i + 1] = Number(end & 0xffff_ffffn);
-  });
+  const { shdrs } = file;
+  const flags = shdrs.column("sh_flags").lo;
+  const address = shdrs.column("sh_addr");
+  const size = shdrs.column("sh_size");
+  const executable = new Uint8Array(shdrs.length);
+  const ends = new Uint32Array(2 * shdrs.length);
+  for (let i = 0; i < shdrs.length; i++) {
+    executable[i] = (flags[i] & SHF_EXECINSTR) !== 0 ? 1 : 0;
+    const lo = address.lo[i] + size.lo[i];
+    ends[2 * i] = address.hi[i] + size.hi[i] + (lo > 0xffff_ffff ? 1 : 0);
+    ends[2 * i + 1] = lo;
+  }
   return {
     kind: from.kind,
     bytes: file.sectionBytes(from.section),

@@ -1,5 +1,6 @@
 // Owns SymbolTable: code symbols of one file in compact columns, and the lookup from address to symbol.
-import { ElfFile, stringAt } from "../elf/elf_file.ts";
+import { ElfFile } from "../elf/elf_file.ts";
+import { SymbolNames } from "./symbol_names.ts";
 import { type OrderedSymbols, orderSymbols } from "./symbol_order.ts";
 import {
   captureSymbols,
@@ -12,7 +13,10 @@ import {
 
 /** One code symbol. */
 export interface CodeSymbol {
-  /** As in the string table: mangled, with a version suffix only if the table has one. */
+  /**
+   * As in the string table: mangled, with a version suffix only if the table has one. Of more than 64 KiB the
+   * first, and "…"; see {@linkcode SymbolTable}.
+   */
   name: string;
   /** Virtual address of its first byte, as in the file. */
   address: bigint;
@@ -44,6 +48,10 @@ let make: (ordered: OrderedSymbols, strings: Uint8Array, kind: SymbolTableKind |
  * STT_FUNC, STT_GNU_IFUNC and, in executable sections, STT_NOTYPE take part; data, mapping symbols (`$x`),
  * undefined and absolute symbols do not.
  *
+ * A name of more than 64 KiB is cut, and ends in "…". In a hostile file a name can begin at every byte of one
+ * long string: where the names of a table add up to more than 1 MiB and more than 4 times its string table (real
+ * ones stay below twice), those of more than 256 bytes are cut to an equal share of that.
+ *
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -64,8 +72,7 @@ export class SymbolTable {
   readonly length: number;
   /** Section the symbols are from; `undefined` with {@linkcode SymbolTable.fromSymbols}. */
   readonly kind: SymbolTableKind | undefined;
-  readonly #strings: Uint8Array;
-  readonly #names: Uint32Array;
+  readonly #names: SymbolNames;
   readonly #outerOf: Int32Array;
   readonly #outer: Int32Array;
   /** Set where the symbols span 2 GiB or more; then the narrow columns are empty. */
@@ -91,8 +98,7 @@ export class SymbolTable {
     const { count, startHi, startLo, endHi, endLo } = ordered;
     this.length = count;
     this.kind = kind;
-    this.#strings = strings;
-    this.#names = ordered.name;
+    this.#names = new SymbolNames(strings, ordered.name);
     this.#outerOf = ordered.outerOf;
     this.#outer = ordered.outer;
     this.#baseHi = count > 0 ? startHi[0] | 0 : 0;
@@ -141,9 +147,9 @@ export class SymbolTable {
    * @example
    * ```ts
    * import { assertEquals } from "@std/assert";
-   * import { encodeEhdr, SymbolTable } from "@bpf/stackmap";
+   * import { ELFCLASS64, ELFDATA2LSB, encodeEhdr, SymbolTable } from "@bpf/stackmap";
    *
-   * const e_ident = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+   * const e_ident = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, ELFCLASS64, ELFDATA2LSB, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0);
    * assertEquals(SymbolTable.fromElf(encodeEhdr({ e_ident })), undefined); // no sections, no symbols
    * ```
    */
@@ -306,9 +312,9 @@ export class SymbolTable {
     return { name: this.name(index), address: this.address(index), size: this.size(index) };
   }
 
-  /** Name of symbol `index`; decoded anew at each call. */
+  /** Name of symbol `index`, cut where {@linkcode SymbolTable} says; decoded anew at each call. */
   name(index: number): string {
-    return stringAt(this.#strings, this.#names[this.#check(index)]);
+    return this.#names.get(this.#check(index));
   }
 
   /** Virtual address of symbol `index`. */
@@ -337,8 +343,8 @@ export class SymbolTable {
   get retainedBytes(): number {
     const wide = this.#wide === undefined ? 0 : 17 * this.length;
     const overlaps = this.#outerOf.byteLength + this.#outer.byteLength;
-    const columns = this.#pairs.byteLength + this.#index.byteLength + this.#names.byteLength;
-    return columns + overlaps + wide + this.#strings.byteLength;
+    const columns = this.#pairs.byteLength + this.#index.byteLength;
+    return columns + overlaps + wide + this.#names.retainedBytes;
   }
 }
 

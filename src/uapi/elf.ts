@@ -25,6 +25,9 @@ export const ET_DYN = 3;
 /** `e_type`: core file. */
 export const ET_CORE = 4;
 
+/** `e_machine`: 32-bit ARM. */
+export const EM_ARM = 40;
+
 /** `p_type`: loadable segment. */
 export const PT_LOAD = 1;
 /** `p_type`: notes. */
@@ -54,6 +57,9 @@ export const SHT_NOBITS = 8;
 export const SHT_DYNSYM = 11;
 /** `sh_type`: section indices of symbols whose `st_shndx` is `SHN_XINDEX`. */
 export const SHT_SYMTAB_SHNDX = 18;
+
+/** `sh_flags`: holds instructions. */
+export const SHF_EXECINSTR = 4;
 
 /** Section index: undefined. */
 export const SHN_UNDEF = 0;
