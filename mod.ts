@@ -190,7 +190,6 @@ export { type CodeSymbol, SymbolTable } from "./src/symbolize/symbol_table.ts";
 
 // profile
 export {
-  type FoldableStacks,
   type FoldedFrame,
   type FoldedStacks,
   foldStacks,

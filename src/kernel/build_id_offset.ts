@@ -79,17 +79,7 @@ export class BuildIdTranslator {
   #keepIps(records: Uint32Array, to: number, ips: Uint32Array, from: number, nr: number): void {
     const zero = this.#profile.fallbackBuildId === "zero";
     for (let i = 0; i < nr; i++, to += BUILD_ID_WORDS, from += 2) {
-      records[to] = BPF_STACK_BUILD_ID_IP;
-      if (zero) {
-        records[to + 1] =
-          records[to + 2] =
-          records[to + 3] =
-          records[to + 4] =
-          records[to + 5] =
-            0;
-      }
-      records[to + 6] = ips[from];
-      records[to + 7] = ips[from + 1];
+      keepIp(records, to, ips[from], ips[from + 1], zero);
     }
   }
 
@@ -145,17 +135,7 @@ export class BuildIdTranslator {
         }
         if (!found) {
           if (trace !== undefined) this.#explainFallback(trace, i, vma, space, lo, hi);
-          records[to] = BPF_STACK_BUILD_ID_IP;
-          if (zero) {
-            records[to + 1] =
-              records[to + 2] =
-              records[to + 3] =
-              records[to + 4] =
-              records[to + 5] =
-                0;
-          }
-          records[to + 6] = lo;
-          records[to + 7] = hi;
+          keepIp(records, to, lo, hi, zero);
           continue;
         }
       }
@@ -240,6 +220,14 @@ export class BuildIdTranslator {
       frame,
     );
   }
+}
+
+// One record of status IP; the build ID keeps its old bytes unless the release zeroes them.
+function keepIp(records: Uint32Array, to: number, lo: number, hi: number, zero: boolean): void {
+  records[to] = BPF_STACK_BUILD_ID_IP;
+  if (zero) { for (let i = 1; i <= 5; i++) records[to + i] = 0; }
+  records[to + 6] = lo;
+  records[to + 7] = hi;
 }
 
 function hex(lo: number, hi: number): string {

@@ -1,26 +1,7 @@
 // Owns folded stacks: decoded stacks and counts to the lines that flame graph tools read.
 import { toHex } from "../base/bytes.ts";
+import type { StackColumns } from "../dump/columns.ts";
 import { BPF_BUILD_ID_SIZE, BPF_STACK_BUILD_ID_IP, BPF_STACK_BUILD_ID_VALID } from "../uapi/bpf.ts";
-
-/** What folding needs of decoded stacks; `StackColumns` is it. */
-export interface FoldableStacks {
-  /** Key of each stack. */
-  readonly ids: Uint32Array;
-  /** First row of each stack, innermost frame first, and the number of rows at the end. */
-  readonly first: Uint32Array;
-  /** Status of each row: 1 is a build ID with an offset, 2 an address, 255 one to be found in `otherStatus`. */
-  readonly status: Uint8Array;
-  /** Number of each row's build ID; -1 for an address. */
-  readonly idIndex: Int32Array;
-  /** Low 32 bits of each row's file offset or address. */
-  readonly offsetLo: Uint32Array;
-  /** High 32 bits of the same. */
-  readonly offsetHi: Uint32Array;
-  /** Build IDs, 20 bytes each. */
-  readonly buildIds: Uint8Array;
-  /** Row and status of each frame with another status. */
-  readonly otherStatus: ReadonlyMap<number, number>;
-}
 
 /** A frame to be named; the fields of `struct bpf_stack_build_id` and its place. */
 export interface FoldedFrame {
@@ -72,7 +53,7 @@ export type FoldedStacks = Map<string, number>;
  * ```
  */
 export function foldStacks(
-  columns: FoldableStacks,
+  columns: StackColumns,
   name: FrameNamer,
   counts?: Iterable<readonly [id: number, count: number]>,
 ): FoldedStacks {
@@ -133,12 +114,12 @@ export function frameFallbackName(frame: Omit<FoldedFrame, "innermost">): string
 
 /** Folds stacks one by one; remembers the names of frames. */
 class StackLines {
-  readonly #columns: FoldableStacks;
+  readonly #columns: StackColumns;
   readonly #name: FrameNamer;
   // Per build ID number (and one before them for IP frames): names by offset, innermost or not.
   readonly #names: Map<number, string>[][] = [];
 
-  constructor(columns: FoldableStacks, name: FrameNamer) {
+  constructor(columns: StackColumns, name: FrameNamer) {
     this.#columns = columns;
     this.#name = name;
   }
