@@ -10,7 +10,7 @@ const MAPS = `\
 00401000-00402000 r-xp 00001000 fe:00 2154859                    /opt/my app/tool
 5612144f6000-561214517000 rw-p 00000000 00:00 0                          [heap]
 7f0000000000-7f0000001000 rw-p 00000000 00:00 0 
-7f0000001000-7f0000002000 r-xp 00000000 fe:00 17                 /tmp/new\\012line (deleted)
+7f0000001000-7f0000002000 r-xp 00000000 fe:00 17                 /var/new\\012line (deleted)
 7f0000002000-7f0000003000 rw-s 00000000 00:01 2049               /memfd:jit (deleted)
 7f3216f18000-7f3216f1a000 r-xp 00000000 00:00 0                          [vdso]
 7f3216f1b000-7f3216f1c000 r-xp fffffffffffff000 fe:00 3 /usr/lib/ld.so
@@ -25,7 +25,7 @@ Deno.test("parseProcMaps() reads spaces, escapes, deleted files, special names a
     ["/opt/my app/tool", false],
     ["[heap]", false],
     ["", false],
-    ["/tmp/new\nline", true],
+    ["/var/new\nline", true],
     ["/memfd:jit", true],
     ["[vdso]", false],
     ["/usr/lib/ld.so", false],
@@ -96,7 +96,7 @@ Deno.test("fromProcMaps() opens each path once, deleted ones under their marked 
   });
   assertEquals(asked, [
     "/opt/my app/tool false",
-    "/tmp/new\nline (deleted) true",
+    "/var/new\nline (deleted) true",
     "/memfd:jit (deleted) true",
     "/usr/lib/ld.so false",
   ]);
