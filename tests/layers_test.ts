@@ -15,6 +15,7 @@ const MOST_LINES = 450;
  */
 const ARROWS: Record<string, readonly string[]> = {
   base: [],
+  compress: ["base"],
   uapi: ["base"],
   memory: ["base"],
   elf: ["uapi", "base"],
