@@ -16,8 +16,10 @@ const MOST_LINES = 450;
 const ARROWS: Record<string, readonly string[]> = {
   base: [],
   compress: ["base"],
+  demangle: ["base"],
   uapi: ["base"],
   memory: ["base"],
+  demangle: ["base"],
   elf: ["uapi", "base"],
   kernel: ["memory", "uapi", "base"],
   dump: ["uapi", "base"],
