@@ -19,7 +19,6 @@ const ARROWS: Record<string, readonly string[]> = {
   demangle: ["base"],
   uapi: ["base"],
   memory: ["base"],
-  demangle: ["base"],
   elf: ["uapi", "base"],
   kernel: ["memory", "uapi", "base"],
   dump: ["uapi", "base"],
