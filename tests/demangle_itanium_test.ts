@@ -24,7 +24,8 @@ Deno.test("C++ names are written as llvm-cxxfilt writes them", () => {
   for (const [name, expected] of KNOWN_ANSWERS) assertEquals(demangleItanium(name) ?? name, expected, name);
 });
 
-Deno.test("C++ names that older tools do not know", () => {
+// No tool at hand writes these, so they pin our reading of the ABI's text and prove nothing beyond it.
+Deno.test("C++ names that LLVM 14 leaves mangled or misprints are written as the ABI's grammar reads", () => {
   const answers: readonly (readonly [string, string])[] = [
     ["_ZGTtNSt11logic_errorC1EPKc", "transaction clone for std::logic_error::logic_error(char const*)"],
     ["_ZN1AawEv", "A::operator co_await()"],
