@@ -185,6 +185,14 @@ export {
   type ResolveReason,
 } from "./src/symbolize/resolution.ts";
 export { type PageSize } from "./src/symbolize/segments.ts";
+export { type FrameSource, type SymbolizedFrame } from "./src/symbolize/frame_rows.ts";
+export { SymbolizedColumns } from "./src/symbolize/symbolized_columns.ts";
+export {
+  type Symbolization,
+  Symbolizer,
+  type SymbolizerAddResult,
+  type SymbolizerOptions,
+} from "./src/symbolize/symbolizer.ts";
 export { type SymbolTableKind } from "./src/symbolize/symbol_source.ts";
 export { type CodeSymbol, SymbolTable } from "./src/symbolize/symbol_table.ts";
 

@@ -19,12 +19,12 @@ const ARROWS: Record<string, readonly string[]> = {
   demangle: ["base"],
   uapi: ["base"],
   memory: ["base"],
-  elf: ["uapi", "base"],
+  elf: ["compress", "uapi", "base"],
   kernel: ["memory", "uapi", "base"],
   dump: ["uapi", "base"],
   dwarf: ["elf", "uapi", "base"],
   gsym: ["elf", "uapi", "base"],
-  symbolize: ["elf", "dwarf", "gsym", "dump", "uapi", "base"],
+  symbolize: ["dwarf", "gsym", "elf", "demangle", "compress", "dump", "uapi", "base"],
   store: ["symbolize", "elf", "uapi", "base"],
   profile: ["symbolize (types)", "dump (types)", "uapi", "base"],
   linux: ["dump", "memory", "uapi", "base"],
@@ -46,7 +46,7 @@ const ARROWS: Record<string, readonly string[]> = {
 };
 
 /** Rooms that are named for what is to come; src/ does not have them yet. */
-const PLANNED: readonly string[] = ["dwarf", "gsym", "store", "linux"];
+const PLANNED: readonly string[] = ["gsym", "store", "linux"];
 
 /** Rooms for one runtime's own interfaces; everything else runs anywhere and is all that mod.ts exports. */
 const HOST_ROOMS: readonly string[] = ["cli", "linux"];

@@ -65,3 +65,14 @@ export function checkRange(available: number, offset: number, length: number, fi
     throw new FormatError(`needs ${length} bytes, the input has ${available}`, { offset, field });
   }
 }
+
+/** What `read` returns; `undefined` where it throws a {@linkcode FormatError}, which goes to `problems`. */
+export function attempt<T>(problems: FormatError[], read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    problems.push(error);
+    return undefined;
+  }
+}

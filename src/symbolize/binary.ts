@@ -1,28 +1,20 @@
 // Owns what the index keeps of one binary: id, segments, symbols, and what a second file with its id may add.
-import { FormatError } from "../base/format_error.ts";
+import { attempt, type FormatError } from "../base/format_error.ts";
 import type { ElfFile } from "../elf/elf_file.ts";
 import { PT_LOAD } from "../uapi/elf.ts";
 import { MAX_SEGMENTS, type PageSize, SegmentTable } from "./segments.ts";
-import { captureSymbols, type SymbolCapture, symbolSections, type SymbolTableKind } from "./symbol_source.ts";
+import { captureAll, type PackedSymbols, type SymbolCapture, type SymbolTableKind } from "./symbol_source.ts";
 import { type SymbolTable, symbolTableOf } from "./symbol_table.ts";
+
+type Captured = SymbolCapture | PackedSymbols;
 
 /** What one file gave: each part on its own, since any may be missing or malformed. */
 export interface BinaryParts {
   segments: SegmentTable;
-  symbols: SymbolCapture | undefined;
+  /** As `captureAll()` gives them: none, one, or two that complement each other. */
+  symbols: readonly Captured[];
   /** Why segments or symbols are missing although the file has them. */
   problems: FormatError[];
-}
-
-/** Runs `read`; a FormatError goes to `problems`. */
-function attempt<T>(problems: FormatError[], read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof FormatError)) throw error;
-    problems.push(error);
-    return undefined;
-  }
 }
 
 /** Reads a file's segments and symbols. Symbol entries and strings are copied; nothing of the file is kept. */
@@ -30,14 +22,7 @@ export function readParts(file: ElfFile, pageSize: PageSize): BinaryParts {
   const problems: FormatError[] = [];
   const loads = attempt(problems, () => file.segments(PT_LOAD, MAX_SEGMENTS)) ?? [];
   const segments = SegmentTable.fromPhdrs(loads, pageSize);
-  let symbols: SymbolCapture | undefined;
-  for (const section of attempt(problems, () => symbolSections(file)) ?? []) {
-    symbols = attempt(problems, () => captureSymbols(file, section));
-    if (symbols !== undefined) break;
-  }
-  if (symbols !== undefined) {
-    symbols = { ...symbols, bytes: symbols.bytes.slice(), strings: symbols.strings.slice() };
-  }
+  const symbols = captureAll(file, problems);
   return { segments, symbols, problems };
 }
 
@@ -58,8 +43,12 @@ export interface IndexedBinary {
    * was added. They are right for what GNU ld lays out; add the executable to be sure.
    */
   readonly reconstructed: boolean;
+  /** Whether its contents were let go of, to keep a limit; files with its id can be added again. */
+  readonly evicted: boolean;
   /** Where its symbols are from; `undefined` if it has none. */
   readonly symbolKind: SymbolTableKind | undefined;
+  /** Bytes of memory kept for its symbols. */
+  readonly retainedBytes: number;
   /** Its code symbols, built when first asked for; `undefined` if no file had any that could be read. */
   readonly symbols: SymbolTable | undefined;
 }
@@ -72,10 +61,11 @@ export class BinaryRecord implements IndexedBinary {
   readonly files: string[];
   readonly problems: FormatError[];
   segments: SegmentTable;
-  #capture: SymbolCapture | undefined;
+  #captures: readonly Captured[] = [];
   #table: SymbolTable | undefined;
   #symbolBytes = 0;
   symbolKind: SymbolTableKind | undefined;
+  evicted = false;
 
   constructor(index: number, buildId: Uint8Array, name: string, parts: BinaryParts) {
     this.index = index;
@@ -87,11 +77,11 @@ export class BinaryRecord implements IndexedBinary {
     this.#take(parts.symbols);
   }
 
-  #take(symbols: SymbolCapture | undefined): void {
-    this.#capture = symbols;
+  #take(symbols: readonly Captured[]): void {
+    this.#captures = symbols;
     this.#table = undefined;
-    this.symbolKind = symbols?.kind;
-    this.#symbolBytes = symbols?.bytes.length ?? 0;
+    this.symbolKind = symbols[0]?.kind;
+    this.#symbolBytes = bytesOf(symbols);
   }
 
   get reconstructed(): boolean {
@@ -99,9 +89,10 @@ export class BinaryRecord implements IndexedBinary {
   }
 
   get symbols(): SymbolTable | undefined {
-    if (this.#capture !== undefined) {
-      this.#table = symbolTableOf(this.#capture);
-      this.#capture = undefined;
+    if (this.#captures.length > 0) {
+      this.#table = symbolTableOf(this.#captures, this.problems);
+      this.#captures = [];
+      this.symbolKind = this.#table?.kind;
     }
     return this.#table;
   }
@@ -118,7 +109,7 @@ export class BinaryRecord implements IndexedBinary {
   merge(name: string, { segments, symbols, problems }: BinaryParts): boolean {
     const betterSegments = segments.length > 0 &&
       (this.segments.length === 0 || (this.segments.reconstructed && !segments.reconstructed));
-    const betterSymbols = symbols !== undefined && this.#worseThan(symbols);
+    const betterSymbols = this.#worseThan(symbols);
     if (betterSegments) {
       this.segments = segments;
       this.name = name;
@@ -130,8 +121,34 @@ export class BinaryRecord implements IndexedBinary {
     return true;
   }
 
-  #worseThan(symbols: SymbolCapture): boolean {
-    if (this.symbolKind === symbols.kind) return symbols.bytes.length > this.#symbolBytes;
-    return symbols.kind === ".symtab" || this.symbolKind === undefined;
+  #worseThan(symbols: readonly Captured[]): boolean {
+    const kind = symbols[0]?.kind;
+    if (this.symbolKind === kind) return bytesOf(symbols) > this.#symbolBytes;
+    return goodness(kind) > goodness(this.symbolKind);
   }
+
+  get retainedBytes(): number {
+    return this.#table?.retainedBytes ??
+      this.#symbolBytes;
+  }
+
+  /** Lets go of everything but the id, until a file with it is added again. */
+  evict(): void {
+    this.evicted = true;
+    this.segments = SegmentTable.fromPhdrs([]);
+    this.problems.length = 0;
+    this.#take([]);
+  }
+}
+
+function bytesOf(symbols: readonly Captured[]): number {
+  return symbols.reduce(
+    (sum, one) => sum + ("packed" in one ? one.packed.length : one.bytes.length + one.strings.length),
+    0,
+  );
+}
+
+/** `.symtab` has all; `.gnu_debugdata` and `.dynsym` together have most. */
+function goodness(kind: SymbolTableKind | undefined): number {
+  return kind === ".symtab" ? 3 : kind === ".gnu_debugdata" ? 2 : kind === ".dynsym" ? 1 : 0;
 }

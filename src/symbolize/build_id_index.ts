@@ -7,6 +7,7 @@ import { BinaryRecord, type IndexedBinary, readParts } from "./binary.ts";
 import { IdLookup } from "./id_lookup.ts";
 import {
   type FrameColumns,
+  innermostRows,
   type Resolution,
   RESOLVE_REASONS,
   type ResolvedColumns,
@@ -51,9 +52,7 @@ const NO_SUCH_BINARY = codeOf("no-such-binary");
 const NO_SEGMENTS = codeOf("no-segments");
 const OUTSIDE = codeOf("outside-every-segment");
 const NOT_EXECUTABLE = codeOf("not-an-executable-mapping");
-const NO_SYMBOLS = codeOf("no-symbols");
-const MALFORMED_SYMBOLS = codeOf("malformed-symbols");
-const NO_SYMBOL_HERE = codeOf("no-symbol-here");
+const EVICTED = codeOf("evicted");
 
 /**
  * Binaries by build id: answers which binary and which symbol a frame of a stack map is in.
@@ -165,6 +164,11 @@ export class BuildIdIndex {
     const parts = readParts(file, this.#pageSize);
     const { problems } = parts;
     const known = this.#binaries[this.#find(buildId)];
+    if (known?.evicted && bytesEqual(known.buildId, buildId)) {
+      const binary = new BinaryRecord(known.index, buildId, name, parts);
+      this.#binaries[known.index] = binary;
+      return { status: "added", buildId, kernelReports, binary, problems };
+    }
     if (known !== undefined) {
       // The same after padding, not the same before: two programs that a kernel's report can't tell apart.
       const conflict = !bytesEqual(known.buildId, buildId) || known.contradicts(parts);
@@ -176,6 +180,17 @@ export class BuildIdIndex {
     if (kernelReports) this.#lookup.add(buildId, binary.index);
     else this.#long.set(toHex(buildId), binary.index);
     return { status: "added", buildId, kernelReports, binary, problems };
+  }
+
+  /**
+   * Lets go of what is known of a binary; frames in it are answered with `evicted` until its files are added again.
+   * Returns whether there was anything.
+   */
+  evict(buildId: Uint8Array): boolean {
+    const binary = this.#binaries[this.#find(buildId)];
+    if (binary === undefined || binary.evicted) return false;
+    binary.evict();
+    return true;
   }
 
   #find(buildId: Uint8Array): number {
@@ -214,7 +229,9 @@ export class BuildIdIndex {
     const code = inside
       ? this.#resolve(binary, Number(offset >> 32n), Number(offset & 0xffff_ffffn), options.returnAddress === true)
       : OUTSIDE;
-    if (code === NO_SEGMENTS || code === OUTSIDE) return { binary, reason: RESOLVE_REASONS[code] as ResolveReason };
+    if (code === NO_SEGMENTS || code === OUTSIDE || code === EVICTED) {
+      return { binary, reason: RESOLVE_REASONS[code] as ResolveReason };
+    }
     const address = (BigInt(this.#addressHi) << 32n) | BigInt(this.#addressLo);
     const { reconstructed } = binary;
     if (code !== 0) return { binary, address, reconstructed, reason: RESOLVE_REASONS[code] as ResolveReason };
@@ -260,14 +277,8 @@ export class BuildIdIndex {
       binaryOf[id] = this.#lookup.find(buildIds, id * BPF_BUILD_ID_SIZE, BPF_BUILD_ID_SIZE);
     }
     const binaries = this.#binaries;
-    let stack = 0;
+    const innermost = innermostRows(first, count);
     for (let i = 0; i < count; i++) {
-      // The row that begins a stack is its innermost frame; empty stacks share their row with the next.
-      let innermost = first === undefined;
-      while (first !== undefined && stack < first.length && first[stack] <= i) {
-        if (first[stack] === i) innermost = true;
-        stack++;
-      }
       const id = idIndex[i];
       const index = id >= 0 && id < ids ? binaryOf[id] : -1;
       this.#symbol = -1;
@@ -275,7 +286,7 @@ export class BuildIdIndex {
       this.#addressLo = 0;
       out.binary[i] = index;
       out.reason[i] = index >= 0
-        ? this.#resolve(binaries[index], offsetHi[i], offsetLo[i], !innermost)
+        ? this.#resolve(binaries[index], offsetHi[i], offsetLo[i], innermost[i] === 0)
         : id >= 0 && id < ids
         ? NO_SUCH_BINARY
         : NO_BUILD_ID;
@@ -290,7 +301,7 @@ export class BuildIdIndex {
   #resolve(binary: BinaryRecord, offsetHi: number, offsetLo: number, returnAddress: boolean): number {
     const { segments } = binary;
     this.#symbol = -1;
-    if (segments.length === 0) return NO_SEGMENTS;
+    if (segments.length === 0) return binary.evicted ? EVICTED : NO_SEGMENTS;
     // One byte earlier; before byte 0 there is none, and the wrapped offset is outside.
     const lo = returnAddress ? (offsetLo - 1) >>> 0 : offsetLo;
     const hi = returnAddress && offsetLo === 0 ? (offsetHi - 1) >>> 0 : offsetHi;
@@ -306,9 +317,14 @@ export class BuildIdIndex {
       if (this.#symbol >= 0) return 0;
     }
     if (!segments.isExecutable(segment)) return NOT_EXECUTABLE;
-    if (symbols !== undefined) return NO_SYMBOL_HERE;
-    return binary.problems.length > 0 ? MALFORMED_SYMBOLS : NO_SYMBOLS;
+    return codeOf(noSymbolReason(binary));
   }
+}
+
+/** Why a binary has no symbol for an address that its code can be at. */
+export function noSymbolReason({ symbolKind, problems }: IndexedBinary): ResolveReason {
+  if (symbolKind === undefined) return problems.length > 0 ? "malformed-symbols" : "no-symbols";
+  return symbolKind === ".symtab" ? "no-symbol-here" : "stripped";
 }
 
 /** Empty columns for `count` frames. */

@@ -13,6 +13,8 @@ import type { IndexedBinary } from "./binary.ts";
  * - `no-symbols`: the binary has neither `.symtab` nor `.dynsym`.
  * - `malformed-symbols`: it has, but they can't be read; see {@linkcode IndexedBinary}`.problems`.
  * - `no-symbol-here`: its symbols leave the address out.
+ * - `stripped`: the same, and all it has are the dynamic symbols; a separate debug file may know more.
+ * - `evicted`: the binary was added, and let go of to keep a limit; add it again.
  */
 export const RESOLVE_REASONS = [
   "resolved",
@@ -24,6 +26,8 @@ export const RESOLVE_REASONS = [
   "no-symbols",
   "malformed-symbols",
   "no-symbol-here",
+  "stripped",
+  "evicted",
 ] as const;
 
 /** One of {@linkcode RESOLVE_REASONS} but `"resolved"`. */
@@ -74,4 +78,16 @@ export interface ResolvedColumns {
   addressLo: Uint32Array;
   /** Code of the reason: a position in {@linkcode RESOLVE_REASONS}; 0 where there is a symbol. */
   reason: Uint8Array;
+}
+
+/**
+ * 1 for each row that is the innermost frame of its stack; all are without `first`.
+ *
+ * @param first As in {@linkcode FrameColumns}; empty stacks share their row with the next.
+ */
+export function innermostRows(first: Uint32Array | undefined, count: number): Uint8Array {
+  const out = new Uint8Array(count);
+  if (first === undefined) return out.fill(1);
+  for (const row of first) if (row < count) out[row] = 1;
+  return out;
 }

@@ -34,6 +34,11 @@ export class SymbolNames {
     return end >= 0 ? decodeText(strings, at, end) : stringAt(strings, at, this.#limit ??= this.#findLimit());
   }
 
+  /** Where in the strings the name of symbol `index` begins. */
+  offset(index: number): number {
+    return this.#offsets[index];
+  }
+
   #findLimit(): number {
     const strings = this.#strings;
     const offsets = this.#offsets;

@@ -63,18 +63,16 @@ function setEnd(
   endLo[i] = hi > 0xffff_ffff ? 0xffff_ffff : lo >>> 0;
 }
 
-/** Whether symbol `b`, later in the file, wins over `a` of the same address. */
-function wins({ sizeHi, sizeLo, rank }: SymbolColumns, a: number, b: number): boolean {
+/** Whether symbol `b`, later in the file, wins over `a` of the same address. Locals stand before all others there. */
+function wins({ sizeHi, sizeLo }: SymbolColumns, a: number, b: number): boolean {
   if (sizeHi[a] !== sizeHi[b]) return sizeHi[b] > sizeHi[a];
-  if (sizeLo[a] !== sizeLo[b]) return sizeLo[b] > sizeLo[a];
-  return rank[b] >= rank[a];
+  return sizeLo[b] >= sizeLo[a];
 }
 
 /**
  * Sorts symbols and settles every conflict once, so that a lookup needs one comparison.
  *
- * - Of several symbols at one address the largest wins, as in llvm-symbolizer; then functions over symbols without
- *   a type, global over weak over local, the later in the table.
+ * - Of several symbols at one address the largest wins, of equal ones the later in the table, as in llvm-symbolizer.
  * - The symbol with the greatest start wins among those that contain an address; where it has ended, one that
  *   began before and reaches further (a hot function around a cold island) answers.
  * - A symbol without a size, as assembly leaves them, reaches to the next symbol, the end of the symbol it lies

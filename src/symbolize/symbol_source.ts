@@ -1,6 +1,9 @@
 // Owns which symbols of a file name code, and reads them out of .symtab or .dynsym into plain columns.
 import { viewOf } from "../base/bytes.ts";
-import type { ElfFile, ElfSection } from "../elf/elf_file.ts";
+import { attempt, type FormatError } from "../base/format_error.ts";
+import { decompressXz } from "../compress/xz.ts";
+import { ElfFile, type ElfSection } from "../elf/elf_file.ts";
+import { locateSection } from "../elf/section_data.ts";
 import {
   EM_ARM,
   ET_REL,
@@ -11,16 +14,16 @@ import {
   SHT_DYNSYM,
   SHT_NOBITS,
   SHT_SYMTAB,
-  STB_GLOBAL,
-  STB_GNU_UNIQUE,
-  STB_LOCAL,
   STT_FUNC,
   STT_GNU_IFUNC,
   STT_NOTYPE,
 } from "../uapi/elf.ts";
 
-/** Which table the symbols came from. */
-export type SymbolTableKind = ".symtab" | ".dynsym";
+/**
+ * Which table symbols came from. `.gnu_debugdata` stands for the `.symtab` of the small ELF file that distributions put
+ * into that section, compressed, for the functions that `.dynsym` leaves out.
+ */
+export type SymbolTableKind = ".symtab" | ".dynsym" | ".gnu_debugdata";
 
 /** Code symbols in file order, one element of each column a symbol. */
 export interface SymbolColumns {
@@ -31,8 +34,6 @@ export interface SymbolColumns {
   sizeLo: Uint32Array;
   /** Offset of the name in `strings`. */
   name: Uint32Array;
-  /** Higher wins among symbols of one address and size; see {@linkcode symbolRank}. */
-  rank: Uint8Array;
   /** End of the symbol's section as an address, where a symbol without a size has to stop; 0 if not known. */
   limitHi: Uint32Array;
   limitLo: Uint32Array;
@@ -122,12 +123,41 @@ export function captureSymbols(file: ElfFile, from: SymbolSection): SymbolCaptur
   };
 }
 
-/** Global before weak before local; among equals a function before a symbol without a type. */
-export function symbolRank(info: number): number {
-  const bind = info >>> 4;
-  const type = info & 15;
-  const strength = bind === STB_GLOBAL || bind === STB_GNU_UNIQUE ? 2 : bind === STB_LOCAL ? 0 : 1;
-  return (type === STT_NOTYPE ? 0 : 4) + strength;
+/** Most bytes that `.gnu_debugdata` may unpack to; that of the largest programs takes some megabytes. */
+const MOST_MINI_DEBUG = 1 << 26;
+
+/** `.gnu_debugdata` as it stands in the file; unpacked when its symbols are asked for, which takes a while. */
+export interface PackedSymbols {
+  kind: ".gnu_debugdata";
+  packed: Uint8Array;
+}
+
+/**
+ * The symbols of a file: those of `.symtab`; else those of `.gnu_debugdata` and `.dynsym`, which complement each
+ * other; else those of `.dynsym`. Malformed tables go to `problems`, and the next best is taken. Copies what it takes.
+ */
+export function captureAll(file: ElfFile, problems: FormatError[]): (SymbolCapture | PackedSymbols)[] {
+  const sections = attempt(problems, () => symbolSections(file));
+  if (sections === undefined || file.ehdr.e_type === ET_REL) return [];
+  const captures: (SymbolCapture | PackedSymbols)[] = [];
+  for (const section of sections) {
+    const capture = attempt(problems, () => captureSymbols(file, section));
+    if (capture === undefined) continue;
+    captures.push({ ...capture, bytes: capture.bytes.slice(), strings: capture.strings.slice() });
+    if (capture.kind === ".symtab") return captures;
+  }
+  const mini = attempt(problems, () => locateSection(file, ".gnu_debugdata"));
+  if (mini !== undefined) captures.unshift({ kind: ".gnu_debugdata", packed: mini.stored.slice() });
+  return captures;
+}
+
+/** The symbols of the ELF file inside `.gnu_debugdata`; `undefined` if they are malformed, which `problems` then say. */
+function unpack({ kind, packed }: PackedSymbols, problems: FormatError[]): SymbolCapture | undefined {
+  return attempt(problems, () => {
+    const file = new ElfFile(decompressXz(packed, MOST_MINI_DEBUG));
+    const section = symbolSections(file)[0];
+    return section && { ...captureSymbols(file, section), kind };
+  });
 }
 
 /** `$a`, `$d.12`, `$t`, `$x`: marks of ARM, AArch64 and RISC-V assemblers between code and data, not functions. */
@@ -140,13 +170,67 @@ function isMappingSymbol(strings: Uint8Array, at: number): boolean {
 }
 
 /**
+ * Reads the code symbols that {@linkcode captureAll} took, of one table or two.
+ *
+ * @returns The kinds of the tables that could be read, and where in `strings` the second one's names begin.
+ */
+export function readAllSymbols(
+  captures: readonly (SymbolCapture | PackedSymbols)[],
+  problems: FormatError[],
+): { columns: SymbolColumns; kinds: SymbolTableKind[]; boundary: number } {
+  const read = captures
+    .map((capture) => "packed" in capture ? unpack(capture, problems) : capture)
+    .filter((capture) => capture !== undefined);
+  return {
+    columns: joinColumns(read.map(readColumns)),
+    kinds: read.map(({ kind }) => kind),
+    boundary: read[0]?.strings.length ?? 0,
+  };
+}
+
+const NO_WORDS = new Uint32Array(0);
+const NO_SYMBOLS: SymbolColumns = {
+  count: 0,
+  addressHi: NO_WORDS,
+  addressLo: NO_WORDS,
+  sizeHi: NO_WORDS,
+  sizeLo: NO_WORDS,
+  name: NO_WORDS,
+  limitHi: NO_WORDS,
+  limitLo: NO_WORDS,
+  strings: new Uint8Array(0),
+};
+
+function joinColumns([first = NO_SYMBOLS, second]: SymbolColumns[]): SymbolColumns {
+  if (second === undefined) return first;
+  const count = first.count + second.count;
+  const join = <T extends Uint8Array | Uint32Array>(a: T, b: T, out: T): T => {
+    out.set(a);
+    out.set(b, a.length);
+    return out;
+  };
+  const words = (a: Uint32Array, b: Uint32Array) => join(a, b, new Uint32Array(count));
+  return {
+    count,
+    addressHi: words(first.addressHi, second.addressHi),
+    addressLo: words(first.addressLo, second.addressLo),
+    sizeHi: words(first.sizeHi, second.sizeHi),
+    sizeLo: words(first.sizeLo, second.sizeLo),
+    name: words(first.name, second.name.map((offset) => offset + first.strings.length)),
+    limitHi: words(first.limitHi, second.limitHi),
+    limitLo: words(first.limitLo, second.limitLo),
+    strings: join(first.strings, second.strings, new Uint8Array(first.strings.length + second.strings.length)),
+  };
+}
+
+/**
  * Reads the code symbols: STT_FUNC and STT_GNU_IFUNC of any section, STT_NOTYPE of an executable one (assembly
  * often says no more), all of them defined and with a name. Data, sections, files, TLS, absolute and common
  * symbols and mapping symbols are left out. On 32-bit ARM the Thumb bit is dropped from addresses.
  *
  * The columns are new; `strings` is the capture's.
  */
-export function readSymbolColumns(capture: SymbolCapture): SymbolColumns {
+function readColumns(capture: SymbolCapture): SymbolColumns {
   const { bytes, strings, indices, executable, ends, is64, littleEndian, thumb } = capture;
   const view = viewOf(bytes);
   const entry = is64 ? 24 : 16;
@@ -178,7 +262,6 @@ export function readSymbolColumns(capture: SymbolCapture): SymbolColumns {
     sizeHi: column(),
     sizeLo: column(),
     name: column(),
-    rank: new Uint8Array(count),
     limitHi: column(),
     limitLo: column(),
     strings,
@@ -195,7 +278,6 @@ export function readSymbolColumns(capture: SymbolCapture): SymbolColumns {
       out.sizeLo[k] = view.getUint32(at + 8, littleEndian);
     }
     out.name[k] = view.getUint32(at, littleEndian);
-    out.rank[k] = symbolRank(bytes[at + infoAt]);
     const section = sectionOf(keep[k]);
     if (section < executable.length) {
       out.limitHi[k] = ends[2 * section];

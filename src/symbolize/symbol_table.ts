@@ -1,13 +1,14 @@
 // Owns SymbolTable: code symbols of one file in compact columns, and the lookup from address to symbol.
+import type { FormatError } from "../base/format_error.ts";
 import { ElfFile } from "../elf/elf_file.ts";
 import { SymbolNames } from "./symbol_names.ts";
 import { type OrderedSymbols, orderSymbols } from "./symbol_order.ts";
 import {
-  captureSymbols,
-  readSymbolColumns,
+  captureAll,
+  type PackedSymbols,
+  readAllSymbols,
   type SymbolCapture,
   type SymbolColumns,
-  symbolSections,
   type SymbolTableKind,
 } from "./symbol_source.ts";
 
@@ -32,7 +33,19 @@ const MAX_NESTING = 64;
 const LINEAR_STEPS = 8;
 
 // The constructor, for this module alone: its parameters are no part of the public surface.
-let make: (ordered: OrderedSymbols, strings: Uint8Array, kind: SymbolTableKind | undefined) => SymbolTable;
+let make: (
+  ordered: OrderedSymbols,
+  strings: Uint8Array,
+  kind?: SymbolTableKind,
+  second?: SecondTable,
+) => SymbolTable;
+
+/** A table whose names follow those of the first. */
+interface SecondTable {
+  kind: SymbolTableKind;
+  /** Where its names begin. */
+  from: number;
+}
 
 /**
  * The code symbols of one file, sorted, in typed arrays: 16 bytes a symbol besides the string table.
@@ -40,8 +53,7 @@ let make: (ordered: OrderedSymbols, strings: Uint8Array, kind: SymbolTableKind |
  * Addresses are virtual addresses of the file, as `nm` prints them, not of a process. Which symbol answers for an
  * address that several contain:
  *
- * - of those at the same address the largest, as in llvm-symbolizer; of equal ones functions before symbols
- *   without a type, then global before weak before local, then the later in the table;
+ * - of those at the same address the largest, of equal ones the later in the table, as in llvm-symbolizer;
  * - else the one that starts last among those that contain it;
  * - a symbol without a size reaches to the next symbol, the end of the symbol around it, or the end of its section.
  *
@@ -70,8 +82,12 @@ let make: (ordered: OrderedSymbols, strings: Uint8Array, kind: SymbolTableKind |
 export class SymbolTable {
   /** Number of symbols, after all but one of each address were dropped. */
   readonly length: number;
-  /** Section the symbols are from; `undefined` with {@linkcode SymbolTable.fromSymbols}. */
+  /**
+   * Section the symbols are from; `undefined` with {@linkcode SymbolTable.fromSymbols}. With `.gnu_debugdata` some are
+   * from `.dynsym`; see {@linkcode SymbolTable.kindOf}.
+   */
   readonly kind: SymbolTableKind | undefined;
+  readonly #second: SecondTable | undefined;
   readonly #names: SymbolNames;
   readonly #outerOf: Int32Array;
   readonly #outer: Int32Array;
@@ -91,13 +107,19 @@ export class SymbolTable {
   readonly #shift: number;
 
   static {
-    make = (ordered, strings, kind) => new SymbolTable(ordered, strings, kind);
+    make = (ordered, strings, kind, second) => new SymbolTable(ordered, strings, kind, second);
   }
 
-  private constructor(ordered: OrderedSymbols, strings: Uint8Array, kind: SymbolTableKind | undefined) {
+  private constructor(
+    ordered: OrderedSymbols,
+    strings: Uint8Array,
+    kind: SymbolTableKind | undefined,
+    second: SecondTable | undefined,
+  ) {
     const { count, startHi, startLo, endHi, endLo } = ordered;
     this.length = count;
     this.kind = kind;
+    this.#second = second;
     this.#names = new SymbolNames(strings, ordered.name);
     this.#outerOf = ordered.outerOf;
     this.#outer = ordered.outer;
@@ -139,7 +161,7 @@ export class SymbolTable {
   }
 
   /**
-   * Reads the code symbols of an ELF file: of `.symtab`, else of `.dynsym`.
+   * Reads the code symbols of an ELF file: of `.symtab`, else of `.gnu_debugdata` and `.dynsym`.
    *
    * @param bytes The whole file. Nothing of it is kept: the string table is copied.
    * @returns `undefined` if the file has neither table, or is relocatable.
@@ -154,11 +176,11 @@ export class SymbolTable {
    * ```
    */
   static fromElf(bytes: Uint8Array): SymbolTable | undefined {
-    const file = new ElfFile(bytes);
-    const from = symbolSections(file)[0];
-    if (from === undefined) return undefined;
-    const capture = captureSymbols(file, from);
-    return symbolTableOf({ ...capture, strings: capture.strings.slice() });
+    const problems: FormatError[] = [];
+    const captures = captureAll(new ElfFile(bytes), problems);
+    const table = symbolTableOf(captures, problems);
+    if (problems.length > 0) throw problems[0];
+    return table;
   }
 
   /**
@@ -186,7 +208,6 @@ export class SymbolTable {
       sizeHi: column(),
       sizeLo: column(),
       name: column(),
-      rank: new Uint8Array(all.length),
       limitHi: column(),
       limitLo: column(),
       strings: new Uint8Array(0),
@@ -207,7 +228,7 @@ export class SymbolTable {
     });
     columns.strings = new Uint8Array(length);
     parts.forEach((part, i) => columns.strings.set(part, columns.name[i]));
-    return make(orderSymbols(columns), columns.strings, undefined);
+    return make(orderSymbols(columns), columns.strings);
   }
 
   /**
@@ -317,6 +338,12 @@ export class SymbolTable {
     return this.#names.get(this.#check(index));
   }
 
+  /** Section that symbol `index` is from. */
+  kindOf(index: number): SymbolTableKind | undefined {
+    const second = this.#second;
+    return second !== undefined && this.#names.offset(this.#check(index)) >= second.from ? second.kind : this.kind;
+  }
+
   /** Virtual address of symbol `index`. */
   address(index: number): bigint {
     this.#check(index);
@@ -348,7 +375,15 @@ export class SymbolTable {
   }
 }
 
-/** The table of what was captured from a file; keeps `capture.strings`. */
-export function symbolTableOf(capture: SymbolCapture): SymbolTable {
-  return make(orderSymbols(readSymbolColumns(capture)), capture.strings, capture.kind);
+/**
+ * The table of what `captureAll()` took from a file; keeps the strings. What is malformed goes to `problems`; of a table
+ * whose every part is, nothing is left.
+ */
+export function symbolTableOf(
+  captures: readonly (SymbolCapture | PackedSymbols)[],
+  problems: FormatError[],
+): SymbolTable | undefined {
+  const { columns, kinds: [kind, second], boundary } = readAllSymbols(captures, problems);
+  if (kind === undefined) return undefined;
+  return make(orderSymbols(columns), columns.strings, kind, second && { kind: second, from: boundary });
 }

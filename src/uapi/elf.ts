@@ -58,8 +58,15 @@ export const SHT_DYNSYM = 11;
 /** `sh_type`: section indices of symbols whose `st_shndx` is `SHN_XINDEX`. */
 export const SHT_SYMTAB_SHNDX = 18;
 
+/** `sh_flags`: occupies memory when the program runs. */
+export const SHF_ALLOC = 2;
 /** `sh_flags`: holds instructions. */
 export const SHF_EXECINSTR = 4;
+/** `sh_flags`: holds a `Chdr` and compressed data. */
+export const SHF_COMPRESSED = 0x800;
+
+/** `ch_type`: zlib, RFC 1950. */
+export const ELFCOMPRESS_ZLIB = 1;
 
 /** Section index: undefined. */
 export const SHN_UNDEF = 0;
@@ -193,4 +200,17 @@ export const NHDR: StructLayout = structLayout("Elf_Nhdr", [
   ["n_namesz", "u32"],
   ["n_descsz", "u32"],
   ["n_type", "u32"],
+]);
+/** `Elf32_Chdr`, at the start of a section with SHF_COMPRESSED. */
+export const CHDR32: StructLayout = structLayout("Elf32_Chdr", [
+  ["ch_type", "u32"],
+  ["ch_size", "addr32"],
+  ["ch_addralign", "addr32"],
+]);
+/** `Elf64_Chdr`. */
+export const CHDR64: StructLayout = structLayout("Elf64_Chdr", [
+  ["ch_type", "u32"],
+  ["ch_reserved", "u32"],
+  ["ch_size", "u64"],
+  ["ch_addralign", "u64"],
 ]);

@@ -1,0 +1,187 @@
+// Owns Dwarf: the debug information of one program, and what of it has been read: units, scopes and lines on demand.
+import { attempt, type FormatError } from "../base/format_error.ts";
+import { DwarfFile } from "./dwarf_file.ts";
+import { LineProgram } from "./line_program.ts";
+import type { LineRows } from "./line_rows.ts";
+import { NameTable } from "./names.ts";
+import type { Address } from "./reader.ts";
+import { Scopes } from "./scopes.ts";
+import type { DwarfSections } from "./sections.ts";
+import { splitUnits } from "./split.ts";
+import type { Unit } from "./unit.ts";
+import { type CodeBounds, indexUnits, type UnitIndex } from "./unit_index.ts";
+
+/** Files of a unit from here on are not known; line tables can't name them either. */
+const MOST_FILES = 0xffff;
+
+/** One unit with what lookups need of it, read when first asked for. */
+export class UnitCode {
+  /** The unit with the code's addresses and lines; of split DWARF the skeleton. */
+  readonly unit: Unit;
+  readonly scopes: Scopes | undefined;
+  readonly #lines: LineProgram | undefined;
+  /** Its line table, decoded. */
+  readonly rows: LineRows | undefined;
+  /** Has the names of the scopes. */
+  readonly #split: Unit;
+  readonly #callLines: LineProgram | undefined;
+  readonly #paths: NameTable;
+  readonly #files: number[] = [];
+
+  constructor(
+    unit: Unit,
+    split: Unit | undefined,
+    bounds: CodeBounds,
+    paths: NameTable,
+    problems: FormatError[],
+  ) {
+    this.unit = unit;
+    this.#split = split ?? unit;
+    this.#paths = paths;
+    attempt(problems, () => unit.readRoot());
+    this.scopes = attempt(problems, () => Scopes.scan(this.#split, bounds));
+    this.#lines = attempt(problems, () => linesOf(unit));
+    this.rows = this.#lines?.rows;
+    if (this.#lines?.problem !== undefined) problems.push(this.#lines.problem);
+    // GNU's compiler gives a split unit a file table of its own; LLVM's uses the skeleton's.
+    const own = split === undefined ? undefined : attempt(problems, () => linesOf(split));
+    this.#callLines = own ?? this.#lines;
+  }
+
+  /** Number of a scope's name in {@linkcode Dwarf.functions}: linkage name, else plain name; 0 for none. */
+  functionName(scope: number): number {
+    return this.#split.file.names.number(this.scopes!.functionDie(scope));
+  }
+
+  /** Number in {@linkcode Dwarf.files} of the path of file `index`, as `rows` say it; 0 for none. */
+  file(index: number): number {
+    if (index > MOST_FILES) return 0;
+    return this.#files[index] ??= this.#paths.intern(this.#lines?.filePath(index) ?? "");
+  }
+
+  /** The same of the file of a scope's call. */
+  callFile(scope: number): number {
+    const index = this.scopes!.callFile(scope);
+    if (index > MOST_FILES || this.#callLines === this.#lines) return this.file(index);
+    return this.#paths.intern(this.#callLines?.filePath(index) ?? "");
+  }
+
+  get retainedBytes(): number {
+    return (this.scopes?.retainedBytes ?? 0) + (this.rows?.retainedBytes ?? 0);
+  }
+}
+
+function linesOf(unit: Unit): LineProgram | undefined {
+  unit.readRoot();
+  const { file, stmtList } = unit;
+  if (stmtList === undefined || file.line.bytes.length === 0) return undefined;
+  return LineProgram.parse(
+    {
+      line: file.line.fork(0),
+      str: file.sections.str,
+      lineStr: file.sections.lineStr,
+      stringAtIndex: (index) => unit.stringAtIndex(index),
+      ...(file.alternate === undefined ? {} : { altStr: file.alternate.sections.str }),
+      compDir: (unit.skeleton ?? unit).compDir,
+      unitName: unit.name,
+      addressSize: unit.addressSize,
+    },
+    unit.contributions.line + stmtList,
+  );
+}
+
+/** What a {@linkcode Dwarf} is made of. */
+export interface DwarfOptions {
+  /** Upper 32 bits of the program's addresses; see {@linkcode Address}. */
+  baseHi: number;
+  bounds: CodeBounds;
+  /** Sections of the file that .gnu_debugaltlink names. */
+  alternate?: DwarfSections | undefined;
+}
+
+/** The debug information of one program. Reads nothing before the first lookup; keeps the sections' bytes. */
+export class Dwarf {
+  /** What was malformed in what has been read so far. */
+  readonly problems: FormatError[] = [];
+  /** Names of functions and paths of files that lookups have met, by number; 0 is for none. */
+  readonly functions: NameTable;
+  readonly files: NameTable;
+  readonly #file: DwarfFile;
+  readonly #options: DwarfOptions;
+  readonly #splits = new Map<string, Unit>();
+  #index: UnitIndex | undefined = undefined;
+  #units: (UnitCode | undefined)[] = [];
+  #retained = 0;
+
+  constructor(sections: DwarfSections, options: DwarfOptions) {
+    const { baseHi, alternate } = options;
+    this.#options = options;
+    const { info, str, line, lineStr } = sections;
+    this.functions = new NameTable(info.length + str.length + (alternate?.str.length ?? 0));
+    this.files = new NameTable(line.length + lineStr.length + str.length);
+    this.#file = new DwarfFile(
+      sections,
+      baseHi,
+      this.functions,
+      alternate === undefined ? undefined : new DwarfFile(alternate, baseHi, this.functions),
+    );
+  }
+
+  /**
+   * Takes the units of a .dwo file or .dwp package; returns how many they are. Those of other programs do no harm.
+   *
+   * @throws {FormatError} If it is malformed.
+   */
+  addSplit(sections: DwarfSections): number {
+    const units = splitUnits(new DwarfFile(sections, this.#options.baseHi, this.functions));
+    for (const unit of units) if (unit.dwoId !== undefined) this.#splits.set(unit.dwoId, unit);
+    this.#units = [];
+    return units.length;
+  }
+
+  /** An address of the program as this room's lookups take it. */
+  address(addressHi: number, addressLo: number): Address {
+    return (addressHi - this.#options.baseHi) * 0x1_0000_0000 + addressLo;
+  }
+
+  /** Number of the unit whose code holds an address; -1 if none does. */
+  unitAt(address: Address): number {
+    return (this.#index ?? this.#makeIndex()).map.lookup(address);
+  }
+
+  #makeIndex(): UnitIndex {
+    this.#index = indexUnits(this.#file, this.#options.bounds);
+    this.problems.push(...this.#index.problems);
+    return this.#index;
+  }
+
+  /** Unit `index`, as {@linkcode Dwarf.unitAt} gives it; read now if it was not yet. */
+  unit(index: number): UnitCode {
+    return this.#units[index] ?? this.#readUnit(index);
+  }
+
+  #readUnit(index: number): UnitCode {
+    const unit = this.#file.unit(index);
+    attempt(this.problems, () => unit.readRoot());
+    const split = unit.dwoId === undefined ? undefined : this.#splits.get(unit.dwoId);
+    if (split !== undefined) split.skeleton = unit;
+    const code = new UnitCode(unit, split, this.#options.bounds, this.files, this.problems);
+    this.#retained += code.retainedBytes;
+    return this.#units[index] = code;
+  }
+
+  /** Whether split units are missing: the skeleton names a .dwo file that was not given. */
+  get missingSplits(): readonly string[] {
+    const missing = new Set<string>();
+    for (const code of this.#units) {
+      const unit = code?.unit;
+      if (unit?.dwoId !== undefined && !this.#splits.has(unit.dwoId)) missing.add(unit.dwoName ?? unit.dwoId);
+    }
+    return [...missing];
+  }
+
+  /** Bytes of memory made by lookups so far, besides the sections. */
+  get retainedBytes(): number {
+    return this.#retained;
+  }
+}

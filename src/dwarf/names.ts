@@ -1,0 +1,127 @@
+// Owns names of functions: from a DIE along its abstract origin and specification, in other units and files too.
+import { FormatError } from "../base/format_error.ts";
+import {
+  DW_AT_abstract_origin,
+  DW_AT_linkage_name,
+  DW_AT_MIPS_linkage_name,
+  DW_AT_name,
+  DW_AT_specification,
+} from "./constants.ts";
+import type { DwarfFile } from "./dwarf_file.ts";
+import type { Unit } from "./unit.ts";
+
+/** Most DIEs that one name is looked for in. Real chains have three; those that go round end here. */
+const MOST_DIES = 16;
+
+/** Names of up to this many characters are never cut. */
+const SHORT_NAME = 256;
+/** How many times the bytes they come from all names may add up to, and what they may in any case. */
+const NAMES_TO_BYTES = 4;
+const NAMES_AT_LEAST = 1 << 20;
+
+/**
+ * The distinct names of one program, by number; 0 is for none. In a hostile file a name can begin at every byte of
+ * one long string; where the names add up to more than any compiler makes of so many bytes, further long ones are cut.
+ */
+export class NameTable {
+  readonly names: string[] = [""];
+  readonly #numbers = new Map<string, number>([["", 0]]);
+  #left: number;
+
+  /** @param bytes Size of the sections that the names come from. */
+  constructor(bytes: number) {
+    this.#left = Math.max(NAMES_AT_LEAST, NAMES_TO_BYTES * bytes);
+  }
+
+  /** The number of a name. */
+  intern(name: string): number {
+    if (name.length > SHORT_NAME && name.length > this.#left) name = name.slice(0, SHORT_NAME) + "…";
+    let number = this.#numbers.get(name);
+    if (number === undefined) {
+      this.#left -= name.length;
+      number = this.names.push(name) - 1;
+      this.#numbers.set(name, number);
+    }
+    return number;
+  }
+}
+
+/** Function names by the offset of their DIE; each is looked up once and kept. */
+export class FunctionNames {
+  readonly #file: DwarfFile;
+  readonly #table: NameTable;
+  readonly #numbers = new Map<number, number>();
+
+  constructor(file: DwarfFile, table: NameTable) {
+    this.#file = file;
+    this.#table = table;
+  }
+
+  /**
+   * Number in the table of the linkage name of the function whose DIE is at an offset of .debug_info (−1 − offset: of
+   * the alternate file's), else of its plain name; 0 if it has neither or they can't be read.
+   */
+  number(die: number): number {
+    if (die < 0) return this.#file.alternate?.names.number(-1 - die) ?? 0;
+    let number = this.#numbers.get(die);
+    if (number === undefined) {
+      try {
+        number = this.#table.intern(this.#find(die) ?? "");
+      } catch (error) {
+        if (!(error instanceof FormatError)) throw error;
+        number = 0;
+      }
+      this.#numbers.set(die, number);
+    }
+    return number;
+  }
+
+  #find(start: number): string | undefined {
+    const seen = [start];
+    let plain: string | undefined;
+    for (let i = 0; i < seen.length && i < MOST_DIES; i++) {
+      const die = seen[i];
+      if (die < 0) {
+        // The rest of the chain is the other file's; its linkage name, if any, is what it answers.
+        const other = this.number(die);
+        if (other !== 0) return this.#table.names[other];
+        continue;
+      }
+      const index = this.#file.unitIndexAt(die);
+      if (index < 0) continue;
+      const found = this.#read(this.#file.unit(index), die, seen);
+      if (found.linkage !== undefined) return found.linkage;
+      plain ??= found.plain;
+    }
+    return plain;
+  }
+
+  #read(unit: Unit, die: number, chain: number[]): { linkage: string | undefined; plain: string | undefined } {
+    const out: { linkage: string | undefined; plain: string | undefined } = {
+      linkage: undefined,
+      plain: undefined,
+    };
+    if (die < unit.firstDie || die >= unit.end) return out;
+    unit.readRoot();
+    unit.attributes(unit.reader(die), (attribute, form, _implicit, reader) => {
+      switch (attribute) {
+        case DW_AT_linkage_name:
+        case DW_AT_MIPS_linkage_name:
+          out.linkage = unit.string(reader, form);
+          return true;
+        case DW_AT_name:
+          out.plain = unit.string(reader, form);
+          return true;
+        case DW_AT_abstract_origin:
+        case DW_AT_specification: {
+          const next = unit.reference(reader, form);
+          if (next !== undefined && !chain.includes(next)) chain.push(next);
+          return true;
+        }
+        default:
+          return false;
+      }
+    });
+    return out;
+  }
+}

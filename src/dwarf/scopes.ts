@@ -1,0 +1,239 @@
+// Owns Scopes: the functions and inlined calls of one unit, by address.
+import {
+  DW_AT_abstract_origin,
+  DW_AT_call_column,
+  DW_AT_call_file,
+  DW_AT_call_line,
+  DW_AT_high_pc,
+  DW_AT_low_pc,
+  DW_AT_ranges,
+  DW_TAG_inlined_subroutine,
+} from "./constants.ts";
+import { FLAGS, HAS_CHILDREN, RECORD, SCOPE_WITH_CODE, SCOPE_WITHOUT_CODE, STEPS, TAG } from "./abbrevs.ts";
+import { FIXED_AT_LEAST, SIZE_BLOCK, SIZE_LEB, skipForm, skipVariable } from "./forms.ts";
+import { IntervalMap, RangeList } from "./interval_map.ts";
+import { eachRange } from "./ranges.ts";
+import type { Address, Reader } from "./reader.ts";
+import type { CodeBounds } from "./unit_index.ts";
+import { newCodeRange, type Unit } from "./unit.ts";
+
+/** Numbers for each scope in the table. */
+const WIDTH = 4;
+/** Its place in them: the scope around it (-1: it is a function, not inlined), and where it was called. */
+const PARENT = 0;
+const CALL_FILE = 1;
+const CALL_LINE = 2;
+const CALL_COLUMN = 3;
+
+/** Filled by one scan after the other; what a unit keeps is copied out. */
+class Scratch {
+  readonly ranges = new RangeList();
+  readonly rows: number[] = [];
+  readonly functions: number[] = [];
+  /** For each open DIE the scope it is in. */
+  readonly parents: number[] = [];
+
+  reset(): void {
+    this.ranges.length = 0;
+    this.rows.length = 0;
+    this.functions.length = 0;
+    this.parents.length = 0;
+  }
+}
+
+/** The functions of a unit and the calls inlined into them. */
+export class Scopes {
+  readonly #map: IntervalMap;
+  readonly #rows: Int32Array;
+  readonly #functions: Float64Array;
+
+  private constructor(map: IntervalMap, rows: Int32Array, functions: Float64Array) {
+    this.#map = map;
+    this.#rows = rows;
+    this.#functions = functions;
+  }
+
+  /** The innermost scope that holds an address; -1 if none does. */
+  lookup(address: Address): number {
+    return this.#map.lookup(address);
+  }
+
+  /** The scope that a scope is inlined into; -1 for a function. */
+  parent(scope: number): number {
+    return this.#rows[scope * WIDTH + PARENT];
+  }
+
+  callFile(scope: number): number {
+    return this.#rows[scope * WIDTH + CALL_FILE];
+  }
+
+  callLine(scope: number): number {
+    return this.#rows[scope * WIDTH + CALL_LINE];
+  }
+
+  callColumn(scope: number): number {
+    return this.#rows[scope * WIDTH + CALL_COLUMN];
+  }
+
+  /** The DIE that tells the scope's name; as {@linkcode Unit.reference} gives it. */
+  functionDie(scope: number): number {
+    return this.#functions[scope];
+  }
+
+  get length(): number {
+    return this.#functions.length;
+  }
+
+  get retainedBytes(): number {
+    return this.#map.retainedBytes + this.#rows.byteLength + this.#functions.byteLength;
+  }
+
+  /**
+   * Reads all DIEs of a unit, once.
+   *
+   * The innermost of nested scopes has an address; of scopes that overlap without need the later one, as in
+   * llvm-symbolizer.
+   *
+   * @throws {FormatError} If the unit is malformed.
+   */
+  static scan(unit: Unit, bounds: CodeBounds): Scopes {
+    const scratch = SCRATCH.pop() ?? new Scratch();
+    try {
+      scratch.reset();
+      unit.readRoot();
+      scan(unit, bounds, scratch);
+      return new Scopes(
+        IntervalMap.from(scratch.ranges),
+        Int32Array.from(scratch.rows),
+        Float64Array.from(scratch.functions),
+      );
+    } finally {
+      SCRATCH.push(scratch);
+    }
+  }
+}
+
+const SCRATCH: Scratch[] = [];
+
+/** The loop over all DIEs. What is no scope is passed over in the few steps that its abbreviation was compiled to. */
+function scan(unit: Unit, bounds: CodeBounds, scratch: Scratch): void {
+  const { abbrevs, end } = unit;
+  const { records, steps, inOrder } = abbrevs;
+  const { parents } = scratch;
+  const reader = unit.reader(unit.firstDie);
+  const { bytes } = reader;
+  let at = unit.firstDie;
+  let parent = -1;
+  while (at < end) {
+    const die = at;
+    let code = bytes[at++];
+    if (code === 0) {
+      // Null entries that close nothing are padding.
+      if (parents.length > 0) parent = parents.pop()!;
+      if (parents.length === 0) return;
+      continue;
+    }
+    if (code > 0x7f) {
+      reader.at = die;
+      code = reader.uleb();
+      at = reader.at;
+    }
+    const record = code <= inOrder ? (code - 1) * RECORD : abbrevs.find(code);
+    if (record < 0) reader.fail("abbreviation code", code, "is not in the unit's table", die);
+    const flags = records[record + FLAGS];
+    let scope = parent;
+    if ((flags & SCOPE_WITH_CODE) !== 0) {
+      reader.at = at;
+      scope = readScope(unit, record, die, parent, reader, bounds, scratch);
+      at = reader.at;
+    } else {
+      // A declaration or abstract instance; what is in it is not inlined into anything.
+      if ((flags & SCOPE_WITHOUT_CODE) !== 0) scope = -1;
+      const last = records[record + RECORD + STEPS];
+      for (let i = records[record + STEPS]; i < last; i++) {
+        const step = steps[i];
+        if (step >= FIXED_AT_LEAST) at += step;
+        else if (step === SIZE_LEB) {
+          // Past the end of the bytes it reads undefined, which ends the number.
+          while (bytes[at++] > 0x7f);
+        } else if (step === SIZE_BLOCK && bytes[at] < 0x80) {
+          at += bytes[at] + 1;
+        } else {
+          if (at > end) break;
+          reader.at = at;
+          skipVariable(reader, step, unit);
+          at = reader.at;
+        }
+      }
+      if (at > end) reader.fail("DIE", undefined, "passes the end of its unit", die);
+    }
+    if ((flags & HAS_CHILDREN) !== 0) {
+      parents.push(parent);
+      parent = scope;
+    } else if (parents.length === 0) return;
+  }
+}
+
+/** Reads a scope; the reader is behind its abbreviation code. Returns its number, or -1 if it has none. */
+function readScope(
+  unit: Unit,
+  record: number,
+  die: number,
+  parent: number,
+  reader: Reader,
+  bounds: CodeBounds,
+  { ranges, rows, functions }: Scratch,
+): number {
+  const { abbrevs } = unit;
+  const specs = abbrevs.specs(record);
+  const code = newCodeRange();
+  let origin: number | undefined;
+  let callFile = 0;
+  let callLine = 0;
+  let callColumn = 0;
+  for (let i = 0; i < specs.length; i += 3) {
+    const form = specs[i + 1];
+    const implicit = specs[i + 2];
+    switch (specs[i]) {
+      case DW_AT_low_pc:
+      case DW_AT_high_pc:
+      case DW_AT_ranges:
+        unit.readCode(code, specs[i], form, implicit, reader);
+        break;
+      case DW_AT_abstract_origin:
+        origin = unit.reference(reader, form);
+        break;
+      case DW_AT_call_file:
+        callFile = unit.constant(reader, form, implicit);
+        break;
+      case DW_AT_call_line:
+        callLine = unit.constant(reader, form, implicit);
+        break;
+      case DW_AT_call_column:
+        callColumn = unit.constant(reader, form, implicit);
+        break;
+      default:
+        skipForm(reader, form, unit);
+    }
+  }
+  const scope = functions.length;
+  const before = ranges.length;
+  eachRange(unit, code, (low, high) => {
+    if (low >= bounds.low && low < bounds.high) ranges.push(low, high, scope);
+  });
+  if (abbrevs.records[record + TAG] === DW_TAG_inlined_subroutine) {
+    // Even without code of its own: it may stand between two that have.
+    functions.push(origin ?? die);
+    rows.push(parent, fieldOf(callFile), fieldOf(callLine), fieldOf(callColumn));
+    return scope;
+  }
+  if (ranges.length === before) return -1;
+  // Of a function the own DIE begins the chain: it may have a linkage name that its declaration lacks.
+  functions.push(die);
+  rows.push(-1, 0, 0, 0);
+  return scope;
+}
+
+function fieldOf(value: number): number {
+  return value >= 0 && value <= 0x7fff_ffff ? value : 0;
+}

@@ -1,0 +1,117 @@
+// Owns SymbolizedColumns: the answer to a batch of frames, in columns that turn into names when asked.
+import { demangle } from "../demangle/demangle.ts";
+import {
+  type FrameNames,
+  type FrameRows,
+  type FrameSource,
+  FROM_SYMBOLS,
+  type SymbolizedFrame,
+} from "./frame_rows.ts";
+import { RESOLVE_REASONS, type ResolvedColumns, type ResolveReason } from "./resolution.ts";
+
+/**
+ * Many addresses symbolized. Address i has the frames from row `first[i]` to row `first[i + 1]`, innermost first.
+ *
+ * Names and paths are numbers until {@linkcode SymbolizedColumns.name} and its like are asked, so that what is not
+ * printed costs nothing. It holds on to the programs that it names, also to those evicted since.
+ */
+export class SymbolizedColumns {
+  /** Row of each address's innermost frame, and the number of rows. */
+  readonly first: Uint32Array;
+  /** For each address the binary, address in it, and reason, as {@linkcode ResolvedColumns} has them. */
+  readonly resolved: ResolvedColumns;
+  /** Number of frames. */
+  readonly length: number;
+  /** Line of each frame, from 1; 0 for code of no line; -1 if not known. */
+  readonly line: Int32Array;
+  /** Column of each frame, from 1; 0 or -1 if not known. */
+  readonly column: Int32Array;
+  /** 1 where the frame's function was inlined into the next frame's. */
+  readonly inlined: Uint8Array;
+  readonly #rows: FrameRows;
+  readonly #programs: readonly (FrameNames | undefined)[];
+  readonly #demangled = new Map<string, string>();
+
+  /** What {@linkcode Symbolizer.lookupColumns} returns. */
+  constructor(
+    first: Uint32Array,
+    resolved: ResolvedColumns,
+    rows: FrameRows,
+    programs: readonly (FrameNames | undefined)[],
+  ) {
+    this.first = first;
+    this.resolved = resolved;
+    this.length = rows.length;
+    this.line = rows.line.subarray(0, rows.length);
+    this.column = rows.column.subarray(0, rows.length);
+    this.inlined = rows.inlined.subarray(0, rows.length);
+    this.#rows = rows;
+    this.#programs = programs;
+  }
+
+  #check(row: number): number {
+    if (!(row >= 0 && row < this.length)) throw new RangeError(`frame ${row} of ${this.length}`);
+    return row;
+  }
+
+  /** Linkage name of frame `row`; see {@linkcode SymbolizedFrame}. */
+  name(row: number): string | undefined {
+    const rows = this.#rows;
+    const { symbols, dwarf } = this.#programs[rows.program[this.#check(row)]]!;
+    const name = rows.name[row];
+    if (rows.from[row] === FROM_SYMBOLS) return symbols!.name(name);
+    return name === 0 ? undefined : dwarf!.functions.names[name];
+  }
+
+  /** Name of frame `row` as it stands in the source. */
+  demangled(row: number): string | undefined {
+    const name = this.name(row);
+    if (name === undefined) return undefined;
+    let demangled = this.#demangled.get(name);
+    if (demangled === undefined) this.#demangled.set(name, demangled = demangle(name));
+    return demangled;
+  }
+
+  /** Path of the source file of frame `row`. */
+  file(row: number): string | undefined {
+    const rows = this.#rows;
+    const file = rows.file[this.#check(row)];
+    return file === 0 ? undefined : this.#programs[rows.program[row]]!.dwarf!.files.names[file];
+  }
+
+  /** Where the name of frame `row` is from. */
+  source(row: number): FrameSource {
+    const rows = this.#rows;
+    const { symbols } = this.#programs[rows.program[this.#check(row)]]!;
+    return rows.from[row] === FROM_SYMBOLS ? symbols!.kindOf(rows.name[row]) ?? ".symtab" : "DWARF";
+  }
+
+  /** Frame `row` as an object. */
+  frame(row: number): SymbolizedFrame {
+    const line = this.line[this.#check(row)];
+    const column = this.column[row];
+    return {
+      name: this.name(row),
+      demangled: this.demangled(row),
+      file: this.file(row),
+      line: line < 0 ? undefined : line,
+      column: column < 0 ? undefined : column,
+      inlined: this.inlined[row] === 1,
+      source: this.source(row),
+    };
+  }
+
+  /** The frames of address `index`, innermost first; none where {@linkcode SymbolizedColumns.reason} tells why. */
+  frames(index: number): SymbolizedFrame[] {
+    const out: SymbolizedFrame[] = [];
+    for (let row = this.first[index]; row < this.first[index + 1]; row++) out.push(this.frame(row));
+    return out;
+  }
+
+  /** Why address `index` has no frames; `undefined` if it has. */
+  reason(index: number): ResolveReason | undefined {
+    return RESOLVE_REASONS[this.resolved.reason[index]] === "resolved"
+      ? undefined
+      : RESOLVE_REASONS[this.resolved.reason[index]] as ResolveReason;
+  }
+}

@@ -1,0 +1,389 @@
+// Owns Symbolizer: files in, asynchronously; for a build id plus file offset functions, files and lines out, at once.
+import { bytesEqual, toHex } from "../base/bytes.ts";
+import { attempt, FormatError } from "../base/format_error.ts";
+import { Dwarf } from "../dwarf/dwarf.ts";
+import type { DwarfSections } from "../dwarf/sections.ts";
+import { type DebugAltLink, type DebugLink, readDebugAltLink, readDebugLink } from "../elf/debug_links.ts";
+import { ElfFile } from "../elf/elf_file.ts";
+import type { IndexedBinary } from "./binary.ts";
+import { type AddResult, BuildIdIndex, noSymbolReason } from "./build_id_index.ts";
+import { codeBounds, hasSplitUnits, hasUnits, readDwarfSections, sectionsSize } from "./debug_sections.ts";
+import { appendFrames, type FrameNames, FrameRows, type SymbolizedFrame } from "./frame_rows.ts";
+import {
+  type FrameColumns,
+  innermostRows,
+  RESOLVE_REASONS,
+  type ResolvedColumns,
+  type ResolveReason,
+} from "./resolution.ts";
+import type { PageSize } from "./segments.ts";
+import { SymbolizedColumns } from "./symbolized_columns.ts";
+
+/** Most bytes that the compressed sections of one file may unpack to, where nothing else is said. */
+const MOST_SECTION_BYTES = 1 << 30;
+
+/** Which reasons leave the address known, so that DWARF can be asked where symbols could not answer. */
+const HAS_ADDRESS: readonly boolean[] = RESOLVE_REASONS.map((reason) =>
+  ["resolved", "no-symbols", "malformed-symbols", "no-symbol-here", "stripped"].includes(reason)
+);
+
+const NOTHING_RESOLVED: ResolvedColumns = {
+  binary: new Int32Array(1),
+  symbol: new Int32Array(1),
+  addressHi: new Uint32Array(1),
+  addressLo: new Uint32Array(1),
+  reason: new Uint8Array(1),
+};
+
+/** What a {@linkcode Symbolizer} may be told. */
+export interface SymbolizerOptions {
+  /** Page size of the machine that the frames are from, in bytes; 4096 by default. */
+  pageSize?: PageSize;
+  /**
+   * Most bytes to keep; see {@linkcode Symbolizer.retainedBytes}. Over it the binaries that were used least recently
+   * are let go of, never those that the running call needs. No limit by default.
+   */
+  maxBytes?: number;
+  /** Most bytes that the compressed sections of one file may unpack to; 1 GiB by default. */
+  maxSectionBytes?: number;
+}
+
+/** Report on one file given to {@linkcode Symbolizer.add}. */
+export interface SymbolizerAddResult extends AddResult {
+  /** Whether the file brought DWARF that is used from now on. */
+  debugInfo: boolean;
+  /** The separate debug file that it names, with its CRC. */
+  debugLink?: DebugLink;
+  /** The file with what several debug files share (dwz); without it some names and inlined calls are missing. */
+  debugAltLink?: DebugAltLink;
+}
+
+/** What is known about one address. */
+export interface Symbolization {
+  /** The binary with the frame's build id. */
+  binary?: IndexedBinary;
+  /** Virtual address in the binary's file, for a return address too the one reported. */
+  address?: bigint;
+  /** Whether `address` rests on rebuilt segment offsets; see {@linkcode IndexedBinary}. */
+  reconstructed?: boolean;
+  /** Innermost first: the function that the address is in, and around it those it was inlined into. */
+  frames: SymbolizedFrame[];
+  /** Why there are none. */
+  reason?: ResolveReason;
+  /** What was malformed, where that is the reason. */
+  problem?: FormatError;
+}
+
+/** What is kept of a binary besides symbols and segments. */
+class Program {
+  dwarf: Dwarf | undefined = undefined;
+  readonly splits: DwarfSections[] = [];
+  hasAlternate = false;
+  /** Bytes of the sections that `dwarf` and `splits` read. */
+  sectionBytes = 0;
+  /** Number of the call that used it last. */
+  lastUsed = 0;
+}
+
+/**
+ * Answers which function, file and line a frame is in, inlined calls included, from the files it was given: programs,
+ * libraries, separate debug files, split DWARF, each alone or several for one build id, in any order.
+ *
+ * {@linkcode Symbolizer.add} is asynchronous, because compressed sections are unpacked by the platform; lookups are
+ * not, and read what they need of a file's DWARF when they first need it: the unit with the address, no other.
+ * docs/performance.md has the cost of each step.
+ *
+ * The bytes of a file with uncompressed DWARF are kept, not copied: they must not change. Names are those that
+ * llvm-symbolizer prints.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { Symbolizer } from "@bpf/stackmap";
+ *
+ * const symbolizer = new Symbolizer({ maxBytes: 256 << 20 });
+ * // await symbolizer.add(await Deno.readFile("/usr/bin/bash"), { name: "/usr/bin/bash" });
+ * const { frames, reason } = symbolizer.lookup(new Uint8Array(20).fill(7), 0x1136n);
+ * assertEquals(frames, []);
+ * assertEquals(reason, "no-such-binary");
+ * ```
+ */
+export class Symbolizer {
+  readonly #index: BuildIdIndex;
+  readonly #programs: (Program | undefined)[] = [];
+  readonly #maxBytes: number;
+  readonly #maxSectionBytes: number;
+  #calls = 0;
+
+  /**
+   * A symbolizer without binaries.
+   *
+   * @throws {RangeError} If an option is none that can be.
+   */
+  constructor(options: SymbolizerOptions = {}) {
+    const { pageSize = 4096, maxBytes = Infinity, maxSectionBytes = MOST_SECTION_BYTES } = options;
+    for (const [name, value] of Object.entries({ maxBytes, maxSectionBytes })) {
+      if (!(value > 0)) throw new RangeError(`${name} must be a number of bytes above 0, not ${value}`);
+    }
+    this.#index = new BuildIdIndex({ pageSize });
+    this.#maxBytes = maxBytes;
+    this.#maxSectionBytes = maxSectionBytes;
+  }
+
+  /** All binaries, in the order of addition, those that were let go of included. */
+  get binaries(): readonly IndexedBinary[] {
+    return this.#index.binaries;
+  }
+
+  /** The binary with a build id, given as in the file or padded to 20 bytes. */
+  binary(buildId: Uint8Array): IndexedBinary | undefined {
+    return this.#index.binary(buildId);
+  }
+
+  /**
+   * Takes in one ELF file: an executable, a library, a separate debug file, a .dwo file or a .dwp package. Files of one
+   * build id complement each other; of two with DWARF the first counts, unless only the second has its `alternate`.
+   *
+   * @param bytes The whole file. Kept where its DWARF is not compressed, and must not change then.
+   * @param options `name` for reports, such as the path. `buildId`: what the id has to be, where it is known from
+   *   elsewhere; .dwo files and .dwp packages have none and need it. `alternate`: the file that the result of an
+   *   earlier call has as `debugAltLink`, whole; its id is compared.
+   * @returns What became of it. Malformed parts are in `problems`; the others were taken.
+   * @throws {FormatError} If `bytes` are not ELF or end inside the ELF header.
+   * @throws {RangeError} If `options.buildId` is empty.
+   */
+  async add(
+    bytes: Uint8Array,
+    options: { name?: string; buildId?: Uint8Array; alternate?: Uint8Array } = {},
+  ): Promise<SymbolizerAddResult> {
+    const file = new ElfFile(bytes);
+    const split = attempt([], () => hasSplitUnits(file)) === true;
+    const added = this.#index.add(bytes, options);
+    const problems = [...added.problems];
+    const result: SymbolizerAddResult = { ...added, problems, debugInfo: false };
+    const { binary, status } = added;
+    if (binary === undefined || status === "conflict") return result;
+    const debugLink = attempt(problems, () => readDebugLink(file));
+    const debugAltLink = attempt(problems, () => readDebugAltLink(file));
+    if (debugLink !== undefined) result.debugLink = debugLink;
+    if (debugAltLink !== undefined) result.debugAltLink = debugAltLink;
+    const program = this.#programs[binary.index] ??= new Program();
+    program.lastUsed = ++this.#calls;
+    try {
+      if (attempt([], () => hasUnits(file)) === true) {
+        result.debugInfo = await this.#addUnits(program, file, debugAltLink, options.alternate, problems);
+      }
+      if (split) {
+        const sections = await readDwarfSections(file, true, this.#maxSectionBytes);
+        program.dwarf?.addSplit(sections);
+        program.splits.push(sections);
+        program.sectionBytes += sectionsSize(sections);
+        result.debugInfo = true;
+      }
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      problems.push(error);
+    }
+    this.#keepLimit();
+    return result;
+  }
+
+  /** Takes the DWARF of a file; returns whether it is used. */
+  async #addUnits(
+    program: Program,
+    file: ElfFile,
+    link: DebugAltLink | undefined,
+    alternate: Uint8Array | undefined,
+    problems: FormatError[],
+  ): Promise<boolean> {
+    const better = program.dwarf === undefined || (alternate !== undefined && !program.hasAlternate);
+    if (!better) return false;
+    const sections = await readDwarfSections(file, false, this.#maxSectionBytes);
+    let shared: DwarfSections | undefined;
+    if (alternate !== undefined) {
+      shared = await this.#readAlternate(alternate, link, problems);
+    }
+    // Another call may have been faster meanwhile.
+    if (program.dwarf !== undefined && (shared === undefined || program.hasAlternate)) return false;
+    const dwarf = new Dwarf(sections, { ...codeBounds(file), alternate: shared });
+    for (const split of program.splits) dwarf.addSplit(split);
+    program.dwarf = dwarf;
+    program.hasAlternate = shared !== undefined;
+    program.sectionBytes = [sections, ...program.splits, ...(shared === undefined ? [] : [shared])]
+      .reduce((sum, one) => sum + sectionsSize(one), 0);
+    return true;
+  }
+
+  async #readAlternate(
+    bytes: Uint8Array,
+    link: DebugAltLink | undefined,
+    problems: FormatError[],
+  ): Promise<DwarfSections | undefined> {
+    try {
+      const file = new ElfFile(bytes);
+      const { buildId } = file;
+      if (link !== undefined && buildId !== undefined && !bytesEqual(link.buildId, buildId)) {
+        throw new FormatError("is not the id of the alternate file given", {
+          offset: 0,
+          field: ".gnu_debugaltlink build id",
+          value: toHex(link.buildId),
+        });
+      }
+      return await readDwarfSections(file, false, this.#maxSectionBytes);
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      problems.push(error);
+      return undefined;
+    }
+  }
+
+  /**
+   * Symbolizes one frame.
+   *
+   * @param buildId As in the kernel's struct (20 bytes, zero-padded) or as in the file.
+   * @param fileOffset File offset in bytes, unsigned 64 bits.
+   * @param options `returnAddress`: the frame is not the innermost of its stack. Then it points after a call, and is
+   *   looked up one byte earlier; `address` is still that of the frame.
+   */
+  lookup(buildId: Uint8Array, fileOffset: bigint, options: { returnAddress?: boolean } = {}): Symbolization {
+    const { binary, address, reconstructed, reason } = this.#index.resolve(buildId, fileOffset, options);
+    const found: Symbolization = { frames: [] };
+    if (binary !== undefined) found.binary = binary;
+    if (reconstructed !== undefined) found.reconstructed = reconstructed;
+    if (address === undefined || reason === "not-an-executable-mapping") {
+      return { ...found, ...(address === undefined ? {} : { address }), reason: reason! };
+    }
+    return {
+      ...found,
+      address,
+      ...this.#at(binary!, options.returnAddress === true ? address - 1n : address, reason),
+    };
+  }
+
+  /**
+   * Symbolizes a virtual address of a binary's file, as `nm` prints and `addr2line` takes them.
+   *
+   * @param address Unsigned 64 bits; others have no frames.
+   */
+  lookupAddress(buildId: Uint8Array, address: bigint): Symbolization {
+    const binary = this.#index.binary(buildId);
+    if (binary === undefined) return { frames: [], reason: "no-such-binary" };
+    if (binary.evicted) return { frames: [], binary, reason: "evicted" };
+    return { binary, address, ...this.#at(binary, BigInt.asUintN(64, address), undefined) };
+  }
+
+  #at(
+    binary: IndexedBinary,
+    address: bigint,
+    reason: ResolveReason | undefined,
+  ): Pick<Symbolization, "frames" | "reason" | "problem"> {
+    const program = this.#programs[binary.index];
+    if (program !== undefined) program.lastUsed = ++this.#calls;
+    const rows = new FrameRows(8);
+    const names: FrameNames = { symbols: binary.symbols, dwarf: program?.dwarf };
+    const hi = Number(address >> 32n);
+    const lo = Number(address & 0xffff_ffffn);
+    const symbol = binary.symbols?.lookup(hi, lo) ?? -1;
+    const before = program?.dwarf?.retainedBytes;
+    const found = appendFrames(rows, 0, names, hi, lo, symbol);
+    if (program?.dwarf?.retainedBytes !== before) this.#keepLimit();
+    if (found) {
+      const columns = new SymbolizedColumns(Uint32Array.of(0, rows.length), NOTHING_RESOLVED, rows, [names]);
+      return { frames: columns.frames(0) };
+    }
+    const problem = program?.dwarf?.problems[0] ?? binary.problems[0];
+    const why = reason ?? noSymbolReason(binary);
+    if (problem === undefined) return { frames: [], reason: why };
+    return { frames: [], reason: why, problem };
+  }
+
+  /**
+   * Symbolizes many frames, in columns: without an allocation for each.
+   *
+   * @param frames What `decodeStacks()` returns, or the same columns from elsewhere.
+   * @throws {RangeError} If columns differ in length.
+   * @example
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { Symbolizer } from "@bpf/stackmap";
+   *
+   * const answer = new Symbolizer().lookupColumns({
+   *   idIndex: Int32Array.of(0),
+   *   offsetHi: Uint32Array.of(0),
+   *   offsetLo: Uint32Array.of(0x1136),
+   *   buildIds: new Uint8Array(20).fill(7),
+   * });
+   * assertEquals(answer.frames(0), []);
+   * assertEquals(answer.reason(0), "no-such-binary");
+   * ```
+   */
+  lookupColumns(frames: FrameColumns): SymbolizedColumns {
+    const resolved = this.#index.resolveColumns(frames);
+    const count = resolved.reason.length;
+    const innermost = innermostRows(frames.first, count);
+    const { binaries } = this.#index;
+    const programs: (FrameNames | undefined)[] = [];
+    const call = ++this.#calls;
+    const rows = new FrameRows(Math.max(16, 2 * count));
+    const first = new Uint32Array(count + 1);
+    const { binary, symbol, addressHi, addressLo, reason } = resolved;
+    for (let i = 0; i < count; i++) {
+      first[i] = rows.length;
+      const code = reason[i];
+      if (!HAS_ADDRESS[code]) continue;
+      const index = binary[i];
+      let names = programs[index];
+      if (names === undefined) {
+        const program = this.#programs[index];
+        if (program !== undefined) program.lastUsed = call;
+        names = programs[index] = { symbols: binaries[index].symbols, dwarf: program?.dwarf };
+      }
+      const lo = addressLo[i];
+      const hi = addressHi[i];
+      const found = innermost[i] === 1
+        ? appendFrames(rows, index, names, hi, lo, symbol[i])
+        : appendFrames(rows, index, names, lo === 0 ? hi - 1 : hi, (lo - 1) >>> 0, symbol[i]);
+      if (found) reason[i] = 0;
+    }
+    first[count] = rows.length;
+    this.#keepLimit();
+    return new SymbolizedColumns(first, resolved, rows, programs);
+  }
+
+  /**
+   * Bytes kept, without the engine's own overhead: symbols, the DWARF sections of all files (also where they are part
+   * of the caller's bytes), and what lookups have made of them.
+   */
+  get retainedBytes(): number {
+    let bytes = 0;
+    for (const binary of this.#index.binaries) bytes += this.#bytesOf(binary);
+    return bytes;
+  }
+
+  #bytesOf(binary: IndexedBinary): number {
+    const program = this.#programs[binary.index];
+    return binary.retainedBytes + (program?.sectionBytes ?? 0) + (program?.dwarf?.retainedBytes ?? 0);
+  }
+
+  /** Lets go of a binary: its frames are answered with `evicted` until its files are added again. */
+  evict(buildId: Uint8Array): boolean {
+    const index = this.#index.binary(buildId)?.index ?? -1;
+    this.#programs[index] = undefined;
+    return this.#index.evict(buildId);
+  }
+
+  #keepLimit(): void {
+    if (this.#maxBytes === Infinity) return;
+    let excess = this.retainedBytes - this.#maxBytes;
+    if (excess <= 0) return;
+    const byAge = this.#index.binaries
+      .filter(({ evicted }) => !evicted)
+      .sort((a, b) => (this.#programs[a.index]?.lastUsed ?? 0) - (this.#programs[b.index]?.lastUsed ?? 0));
+    for (const binary of byAge) {
+      if (excess <= 0) return;
+      if (this.#programs[binary.index]?.lastUsed === this.#calls) return;
+      excess -= this.#bytesOf(binary);
+      this.evict(binary.buildId);
+    }
+  }
+}
