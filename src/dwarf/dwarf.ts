@@ -50,7 +50,7 @@ export class UnitCode {
 
   /** Number of a scope's name in {@linkcode Dwarf.functions}: linkage name, else plain name; 0 for none. */
   functionName(scope: number): number {
-    return this.#split.file.names.number(this.scopes!.functionDie(scope));
+    return this.scopes!.name(scope, this.#split.file.names);
   }
 
   /** Number in {@linkcode Dwarf.files} of the path of file `index`, as `rows` say it; 0 for none. */

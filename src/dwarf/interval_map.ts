@@ -31,6 +31,8 @@ export class IntervalMap {
   /** Interval i reaches from element i to the next, and has the number `values[i]`; -1 for none. */
   readonly #starts: Float64Array;
   readonly #values: Int32Array;
+  /** The interval that the last lookup found: the next address is often near. */
+  #last = 0;
 
   private constructor(starts: Float64Array, values: Int32Array) {
     this.#starts = starts;
@@ -40,6 +42,8 @@ export class IntervalMap {
   /** Number of the interval that holds an address, or -1. Allocates nothing. */
   lookup(address: Address): number {
     const starts = this.#starts;
+    const last = this.#last;
+    if (starts[last] <= address && address < starts[last + 1]) return this.#values[last];
     let low = 0;
     let high = starts.length;
     while (low < high) {
@@ -47,7 +51,9 @@ export class IntervalMap {
       if (starts[middle] <= address) low = middle + 1;
       else high = middle;
     }
-    return low === 0 ? -1 : this.#values[low - 1];
+    if (low === 0) return -1;
+    this.#last = low - 1;
+    return this.#values[low - 1];
   }
 
   get length(): number {

@@ -79,7 +79,8 @@ function firstAddress(line: Reader, header: LineHeader): Address {
   const size = bytes[at + 1] - 1;
   if (bytes[at] !== 0 || bytes[at + 2] !== DW_LNE_set_address || !(size === 4 || size === 8)) return 0;
   if (size > header.end - at - 3 || allOnes(bytes, at + 3, at + 3 + size)) return 0;
-  return line.fork(at + 3).address(size);
+  const address = line.fork(at + 3).address(size);
+  return Number.isSafeInteger(address) ? address : 0;
 }
 
 class Outcome {
@@ -105,10 +106,11 @@ function run(reader: Reader, header: LineHeader, base: Address): Outcome {
 }
 
 /**
- * The loop is entered cold, so it counts how much an interpreter has to do: small integers in locals, where a double
- * would be an object; numbers for imported names, which no switch can jump by; and calls for what is rare, so that
- * it compiles fast. Of libc's debug file (1.3 MB in 2,063 programs, 291,211 rows) the first decoding of a process took
- * 100 ns a row in Deno and in Bun, later ones 26 and 24; with named cases the first took 1.4 times as long.
+ * The loop is entered cold, so it counts how much an interpreter has to do: small integers in locals, where a
+ * double would be an object; numbers for imported names, which no switch can jump by; and calls for what is rare, so
+ * that it compiles fast. Of libc's debug file (1.3 MB in 2,063 programs, 291,211 rows) the first decoding of a
+ * process took 100 to 130 ns a row in Deno and 85 to 105 in Bun, later ones 27 and 23; with named cases the first
+ * took 1.4 times as long.
  */
 function loop(reader: Reader, header: LineHeader, table: Advances, outcome: Outcome): void {
   const { bytes, end } = reader;
@@ -288,7 +290,7 @@ function operations({ minimumInstructionLength, maximumOperations }: LineHeader,
   return instructions * minimumInstructionLength;
 }
 
-/** Keeps the sequence whose rows end at word `used`, if it is valid. Where the next one's begin; -1 to run again. */
+/** Keeps the sequence whose rows end at word `used`, if valid. Where the next one's rows begin; -1: run again. */
 function endSequence(first: number, used: number, distance: number): number {
   scratch.operation = 0;
   if (used === first || scratch.dropped) return first;

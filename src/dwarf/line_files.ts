@@ -41,7 +41,7 @@ interface Entries {
   places: ArrayLike<number>;
 }
 
-/** The directories and files of one header. Of a table with something malformed, the entries before it are there. */
+/** The directories and files of one header: of a malformed table the entries before the error. */
 export class FileTable {
   readonly directories: Entries = { count: 0, form: DW_FORM_string, places: [] };
   readonly files: Entries = { count: 0, form: DW_FORM_string, places: [] };

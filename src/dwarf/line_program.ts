@@ -7,7 +7,7 @@ import { appendPath, isAbsolutePath } from "./line_paths.ts";
 import type { LineRows } from "./line_rows.ts";
 import type { Reader } from "./reader.ts";
 
-/** Paths are remembered up to this many characters, besides twice the header's size; names may share long strings. */
+/** Characters of paths that are kept, besides twice the header's size: names may share long strings. */
 const KEPT_CHARACTERS = 0x10_0000;
 
 /** What a unit knows of its line-number program's surroundings. */
@@ -22,7 +22,7 @@ export interface LineContext extends LineStrings {
   readonly addressSize: number;
 }
 
-/** One unit's line-number program. Parsing reads the fixed part of the header alone; the rest is read when needed. */
+/** One unit's line-number program. Parsing reads the fixed part of the header alone, the rest waits. */
 export class LineProgram {
   readonly header: LineHeader;
   readonly #context: LineContext;
@@ -39,8 +39,8 @@ export class LineProgram {
   /**
    * Reads the header at `offset` of .debug_line.
    *
-   * @throws {FormatError} If it is not all inside its unit and the section, or is of no version from 2 to 5. What is
-   * wrong in file tables or program is told by {@linkcode LineProgram.problem}, like what LLVM warns of.
+   * @throws {FormatError} If it is not all inside its unit and the section, or is of no version from 2 to 5. What
+   * is wrong in file tables or program is told by {@linkcode LineProgram.problem}, like what LLVM warns of.
    */
   static parse(context: LineContext, offset: number): LineProgram {
     return new LineProgram(context, parseLineHeader(context.line, offset, context.addressSize));
@@ -70,8 +70,8 @@ export class LineProgram {
   }
 
   /**
-   * Path of a file, as complete as it is known: compilation directory, include directory and name, of which the last
-   * absolute one wins, with one "/" between them and ".." and "." left in. `undefined` if there is no such file.
+   * Path of a file, as complete as it is known: compilation directory, include directory and name, of which the
+   * last absolute one wins, with one "/" between them, ".." and "." left in. `undefined` if there is no such file.
    *
    * @param index As in rows and attributes: from 0 in version 5, from 1 before. Files that the program itself
    * defines come after those of the header; asking for one decodes the program.

@@ -48,7 +48,7 @@ export class LineRows {
     }
     const { words, distances, first, end } = disjointRuns(scratch, zero - base);
     if (exact === undefined) return new LineRows(words, base, first, end);
-    const compact = end - first <= MAX_DISTANCE;
+    const compact = end - first <= MAX_DISTANCE && Number.isSafeInteger(first);
     for (let row = 0; compact && row < distances.length; row++) words[ROW * row] = distances[row] - first;
     return compact
       ? new LineRows(words, base + first, 0, end - first)
@@ -56,8 +56,8 @@ export class LineRows {
   }
 
   /**
-   * The row that holds `address`, or -1. Allocates nothing; measured with random addresses in 1,000 rows: 20 ns in
-   * Deno, 30 in Bun.
+   * The row that holds `address`, or -1. Allocates nothing; measured with random addresses in 1,000 rows: 27 ns in
+   * Deno, 17 in Bun.
    */
   lookup(address: Address): number {
     const distance = address - this.#base;

@@ -11,33 +11,59 @@ import {
 } from "./constants.ts";
 import { FLAGS, HAS_CHILDREN, RECORD, SCOPE_WITH_CODE, SCOPE_WITHOUT_CODE, STEPS, TAG } from "./abbrevs.ts";
 import { FIXED_AT_LEAST, SIZE_BLOCK, SIZE_LEB, skipForm, skipVariable } from "./forms.ts";
+import type { FunctionNames } from "./names.ts";
 import { IntervalMap, RangeList } from "./interval_map.ts";
 import { eachRange } from "./ranges.ts";
 import type { Address, Reader } from "./reader.ts";
 import type { CodeBounds } from "./unit_index.ts";
-import { newCodeRange, type Unit } from "./unit.ts";
+import { type CodeRange, newCodeRange, type Unit } from "./unit.ts";
 
-/** Numbers for each scope in the table. */
-const WIDTH = 4;
-/** Its place in them: the scope around it (-1: it is a function, not inlined), and where it was called. */
+/** Numbers for each scope in the table, and their places. */
+const WIDTH = 6;
+/** The scope around it; -1: it is a function, not inlined. */
 const PARENT = 0;
+/** Where it was called. */
 const CALL_FILE = 1;
 const CALL_LINE = 2;
 const CALL_COLUMN = 3;
+/** The DIE that tells its name. */
+const FUNCTION = 4;
+/** The number of that name, and one more; 0 as long as nobody asked. */
+const NAME = 5;
+
+/** Offsets of DIEs are kept in 31 bits. */
+const MOST_INFO_BYTES = 0x7fff_ffff;
 
 /** Filled by one scan after the other; what a unit keeps is copied out. */
 class Scratch {
   readonly ranges = new RangeList();
-  readonly rows: number[] = [];
-  readonly functions: number[] = [];
+  readonly code: CodeRange = newCodeRange();
+  rows = new Int32Array(1024 * WIDTH);
+  count = 0;
   /** For each open DIE the scope it is in. */
   readonly parents: number[] = [];
 
   reset(): void {
     this.ranges.length = 0;
-    this.rows.length = 0;
-    this.functions.length = 0;
+    this.count = 0;
     this.parents.length = 0;
+  }
+
+  /** Adds a scope. */
+  push(parent: number, callFile: number, callLine: number, callColumn: number, die: number): void {
+    const at = this.count++ * WIDTH;
+    if (at === this.rows.length) {
+      const rows = new Int32Array(2 * at);
+      rows.set(this.rows);
+      this.rows = rows;
+    }
+    const { rows } = this;
+    rows[at + PARENT] = parent;
+    rows[at + CALL_FILE] = fieldOf(callFile);
+    rows[at + CALL_LINE] = fieldOf(callLine);
+    rows[at + CALL_COLUMN] = fieldOf(callColumn);
+    rows[at + FUNCTION] = die;
+    rows[at + NAME] = 0;
   }
 }
 
@@ -45,12 +71,10 @@ class Scratch {
 export class Scopes {
   readonly #map: IntervalMap;
   readonly #rows: Int32Array;
-  readonly #functions: Float64Array;
 
-  private constructor(map: IntervalMap, rows: Int32Array, functions: Float64Array) {
+  private constructor(map: IntervalMap, rows: Int32Array) {
     this.#map = map;
     this.#rows = rows;
-    this.#functions = functions;
   }
 
   /** The innermost scope that holds an address; -1 if none does. */
@@ -75,17 +99,20 @@ export class Scopes {
     return this.#rows[scope * WIDTH + CALL_COLUMN];
   }
 
-  /** The DIE that tells the scope's name; as {@linkcode Unit.reference} gives it. */
-  functionDie(scope: number): number {
-    return this.#functions[scope];
+  /** The number that `names` has for the scope's name. */
+  name(scope: number, names: FunctionNames): number {
+    const at = scope * WIDTH;
+    const rows = this.#rows;
+    if (rows[at + NAME] === 0) rows[at + NAME] = 1 + names.number(rows[at + FUNCTION]);
+    return rows[at + NAME] - 1;
   }
 
   get length(): number {
-    return this.#functions.length;
+    return this.#rows.length / WIDTH;
   }
 
   get retainedBytes(): number {
-    return this.#map.retainedBytes + this.#rows.byteLength + this.#functions.byteLength;
+    return this.#map.retainedBytes + this.#rows.byteLength;
   }
 
   /**
@@ -97,23 +124,18 @@ export class Scopes {
    * @throws {FormatError} If the unit is malformed.
    */
   static scan(unit: Unit, bounds: CodeBounds): Scopes {
-    const scratch = SCRATCH.pop() ?? new Scratch();
-    try {
-      scratch.reset();
-      unit.readRoot();
-      scan(unit, bounds, scratch);
-      return new Scopes(
-        IntervalMap.from(scratch.ranges),
-        Int32Array.from(scratch.rows),
-        Float64Array.from(scratch.functions),
-      );
-    } finally {
-      SCRATCH.push(scratch);
+    if (unit.end > MOST_INFO_BYTES) {
+      unit.reader(unit.offset).fail("unit", unit.end, `ends past ${MOST_INFO_BYTES} bytes, which is not supported`);
     }
+    unit.readRoot();
+    SCRATCH.reset();
+    scan(unit, bounds, SCRATCH);
+    return new Scopes(IntervalMap.from(SCRATCH.ranges), SCRATCH.rows.slice(0, SCRATCH.count * WIDTH));
   }
 }
 
-const SCRATCH: Scratch[] = [];
+/** One for all: scans are synchronous and call nothing of the user's. */
+const SCRATCH = new Scratch();
 
 /** The loop over all DIEs. What is no scope is passed over in the few steps that its abbreviation was compiled to. */
 function scan(unit: Unit, bounds: CodeBounds, scratch: Scratch): void {
@@ -182,11 +204,16 @@ function readScope(
   parent: number,
   reader: Reader,
   bounds: CodeBounds,
-  { ranges, rows, functions }: Scratch,
+  scratch: Scratch,
 ): number {
   const { abbrevs } = unit;
   const specs = abbrevs.specs(record);
-  const code = newCodeRange();
+  const { code, ranges } = scratch;
+  code.low =
+    code.high =
+    code.size =
+    code.ranges =
+      undefined;
   let origin: number | undefined;
   let callFile = 0;
   let callLine = 0;
@@ -216,21 +243,19 @@ function readScope(
         skipForm(reader, form, unit);
     }
   }
-  const scope = functions.length;
+  const scope = scratch.count;
   const before = ranges.length;
   eachRange(unit, code, (low, high) => {
     if (low >= bounds.low && low < bounds.high) ranges.push(low, high, scope);
   });
   if (abbrevs.records[record + TAG] === DW_TAG_inlined_subroutine) {
     // Even without code of its own: it may stand between two that have.
-    functions.push(origin ?? die);
-    rows.push(parent, fieldOf(callFile), fieldOf(callLine), fieldOf(callColumn));
+    scratch.push(parent, callFile, callLine, callColumn, origin ?? die);
     return scope;
   }
   if (ranges.length === before) return -1;
   // Of a function the own DIE begins the chain: it may have a linkage name that its declaration lacks.
-  functions.push(die);
-  rows.push(-1, 0, 0, 0);
+  scratch.push(-1, 0, 0, 0, die);
   return scope;
 }
 

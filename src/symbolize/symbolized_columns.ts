@@ -10,17 +10,20 @@ import {
 import { RESOLVE_REASONS, type ResolvedColumns, type ResolveReason } from "./resolution.ts";
 
 /**
- * Many addresses symbolized. Address i has the frames from row `first[i]` to row `first[i + 1]`, innermost first.
+ * Many addresses symbolized. Address i has `depth[i]` frames, in the rows from `first[i]` on, innermost first. Equal
+ * addresses share their rows.
  *
  * Names and paths are numbers until {@linkcode SymbolizedColumns.name} and its like are asked, so that what is not
  * printed costs nothing. It holds on to the programs that it names, also to those evicted since.
  */
 export class SymbolizedColumns {
-  /** Row of each address's innermost frame, and the number of rows. */
+  /** Row of each address's innermost frame. */
   readonly first: Uint32Array;
+  /** Number of each address's frames; 0 where {@linkcode SymbolizedColumns.reason} tells why. */
+  readonly depth: Uint32Array;
   /** For each address the binary, address in it, and reason, as {@linkcode ResolvedColumns} has them. */
   readonly resolved: ResolvedColumns;
-  /** Number of frames. */
+  /** Number of rows. */
   readonly length: number;
   /** Line of each frame, from 1; 0 for code of no line; -1 if not known. */
   readonly line: Int32Array;
@@ -35,11 +38,13 @@ export class SymbolizedColumns {
   /** What {@linkcode Symbolizer.lookupColumns} returns. */
   constructor(
     first: Uint32Array,
+    depth: Uint32Array,
     resolved: ResolvedColumns,
     rows: FrameRows,
     programs: readonly (FrameNames | undefined)[],
   ) {
     this.first = first;
+    this.depth = depth;
     this.resolved = resolved;
     this.length = rows.length;
     this.line = rows.line.subarray(0, rows.length);
@@ -104,7 +109,7 @@ export class SymbolizedColumns {
   /** The frames of address `index`, innermost first; none where {@linkcode SymbolizedColumns.reason} tells why. */
   frames(index: number): SymbolizedFrame[] {
     const out: SymbolizedFrame[] = [];
-    for (let row = this.first[index]; row < this.first[index + 1]; row++) out.push(this.frame(row));
+    for (let k = 0; k < this.depth[index]; k++) out.push(this.frame(this.first[index] + k));
     return out;
   }
 

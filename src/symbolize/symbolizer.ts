@@ -288,7 +288,13 @@ export class Symbolizer {
     const found = appendFrames(rows, 0, names, hi, lo, symbol);
     if (program?.dwarf?.retainedBytes !== before) this.#keepLimit();
     if (found) {
-      const columns = new SymbolizedColumns(Uint32Array.of(0, rows.length), NOTHING_RESOLVED, rows, [names]);
+      const columns = new SymbolizedColumns(
+        Uint32Array.of(0),
+        Uint32Array.of(rows.length),
+        NOTHING_RESOLVED,
+        rows,
+        [names],
+      );
       return { frames: columns.frames(0) };
     }
     const problem = program?.dwarf?.problems[0] ?? binary.problems[0];
@@ -298,7 +304,7 @@ export class Symbolizer {
   }
 
   /**
-   * Symbolizes many frames, in columns: without an allocation for each.
+   * Symbolizes many frames, in columns: without an allocation for each, and equal ones once.
    *
    * @param frames What `decodeStacks()` returns, or the same columns from elsewhere.
    * @throws {RangeError} If columns differ in length.
@@ -319,19 +325,30 @@ export class Symbolizer {
    */
   lookupColumns(frames: FrameColumns): SymbolizedColumns {
     const resolved = this.#index.resolveColumns(frames);
-    const count = resolved.reason.length;
+    const { binary, symbol, addressHi, addressLo, reason } = resolved;
+    const count = reason.length;
     const innermost = innermostRows(frames.first, count);
     const { binaries } = this.#index;
     const programs: (FrameNames | undefined)[] = [];
     const call = ++this.#calls;
     const rows = new FrameRows(Math.max(16, 2 * count));
-    const first = new Uint32Array(count + 1);
-    const { binary, symbol, addressHi, addressLo, reason } = resolved;
-    for (let i = 0; i < count; i++) {
-      first[i] = rows.length;
-      const code = reason[i];
-      if (!HAS_ADDRESS[code]) continue;
+    const first = new Uint32Array(count);
+    const depth = new Uint32Array(count);
+    let previous = -1;
+    for (const i of byAddress(addressLo)) {
+      if (!HAS_ADDRESS[reason[i]]) continue;
       const index = binary[i];
+      if (
+        previous >= 0 && addressLo[previous] === addressLo[i] && addressHi[previous] === addressHi[i] &&
+        binary[previous] === index && innermost[previous] === innermost[i]
+      ) {
+        // The same frame in another stack: the same rows.
+        first[i] = first[previous];
+        depth[i] = depth[previous];
+        reason[i] = reason[previous];
+        continue;
+      }
+      previous = i;
       let names = programs[index];
       if (names === undefined) {
         const program = this.#programs[index];
@@ -340,14 +357,14 @@ export class Symbolizer {
       }
       const lo = addressLo[i];
       const hi = addressHi[i];
-      const found = innermost[i] === 1
-        ? appendFrames(rows, index, names, hi, lo, symbol[i])
-        : appendFrames(rows, index, names, lo === 0 ? hi - 1 : hi, (lo - 1) >>> 0, symbol[i]);
-      if (found) reason[i] = 0;
+      first[i] = rows.length;
+      if (innermost[i] === 1) appendFrames(rows, index, names, hi, lo, symbol[i]);
+      else appendFrames(rows, index, names, lo === 0 ? hi - 1 : hi, (lo - 1) >>> 0, symbol[i]);
+      depth[i] = rows.length - first[i];
+      if (depth[i] > 0) reason[i] = 0;
     }
-    first[count] = rows.length;
     this.#keepLimit();
-    return new SymbolizedColumns(first, resolved, rows, programs);
+    return new SymbolizedColumns(first, depth, resolved, rows, programs);
   }
 
   /**
@@ -385,5 +402,21 @@ export class Symbolizer {
       excess -= this.#bytesOf(binary);
       this.evict(binary.buildId);
     }
+  }
+}
+
+/** Up to so many frames a position in them and 32 bits of an address fit the 53 bits of a double. */
+const MOST_SORTED = 1 << 21;
+
+/**
+ * The numbers of frames by ascending address, piece by piece: neighbours share units, rows and cache lines. In what order
+ * they are looked up does not matter otherwise, so the lower half of the address will do.
+ */
+function* byAddress(addressLo: Uint32Array): Generator<number, void, undefined> {
+  for (let from = 0; from < addressLo.length; from += MOST_SORTED) {
+    const keys = new Float64Array(Math.min(MOST_SORTED, addressLo.length - from));
+    for (let k = 0; k < keys.length; k++) keys[k] = addressLo[from + k] * MOST_SORTED + k;
+    keys.sort();
+    for (let k = 0; k < keys.length; k++) yield from + keys[k] % MOST_SORTED;
   }
 }
