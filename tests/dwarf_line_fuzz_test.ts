@@ -51,7 +51,7 @@ function readAll(bytes: Uint8Array, littleEndian: boolean): void {
 }
 
 for (const littleEndian of [true, false]) {
-  Deno.test(`line programs, ${littleEndian ? "little" : "big"}-endian: mutations end in rows or a FormatError`, () => {
+  Deno.test(`line programs, littleEndian ${littleEndian}, end in rows or a FormatError`, () => {
     const samples = [2, 3, 4, 5].map((version) =>
       lineUnit({
         ...{ version, littleEndian, is64: version % 2 === 1, addressSize: version > 3 ? 8 : 4 },

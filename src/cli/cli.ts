@@ -5,6 +5,7 @@ import type { Host } from "./host.ts";
 // Each command is loaded when it is asked for: a short one starts in the time that it needs itself.
 const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   symbolize: () => import("./symbolize.ts"),
+  addr2line: () => import("./addr2line.ts"),
   buildid: () => import("./buildid.ts"),
   survey: () => import("./survey.ts"),
   replay: () => import("./replay.ts"),

@@ -21,6 +21,8 @@ export interface Host {
   /** What `path` is, symbolic links followed; `undefined` if nothing is there. */
   kind(path: string): EntryKind | undefined;
   list(path: string): { name: string; kind: EntryKind }[];
+  /** All of standard input, as text. */
+  readInput(): string;
   write(text: string): void;
   writeError(text: string): void;
   exit(code: number): never;
@@ -43,6 +45,7 @@ interface DenoNamespace {
   statSync(path: string): Info;
   readDirSync(path: string): Iterable<Info & { name: string }>;
   errors: { NotFound: new () => Error };
+  stdin: { readSync(into: Uint8Array): number | null };
   stdout: { writeSync(bytes: Uint8Array): number };
   stderr: { writeSync(bytes: Uint8Array): number; isTerminal(): boolean };
   exit(code: number): never;
@@ -60,6 +63,16 @@ function fill(length: number, readSome: (into: Uint8Array, done: number) => numb
     done += got;
   }
   return scratch.subarray(0, done);
+}
+
+function readAll(readSome: (into: Uint8Array) => number): string {
+  const decoder = new TextDecoder();
+  const piece = new Uint8Array(1 << 16);
+  let text = "";
+  for (let got = readSome(piece); got > 0; got = readSome(piece)) {
+    text += decoder.decode(piece.subarray(0, got), { stream: true });
+  }
+  return text + decoder.decode();
 }
 
 function writeAll(text: string, write: (bytes: Uint8Array) => number): void {
@@ -97,6 +110,7 @@ function denoHost(deno: DenoNamespace): Host {
       }
     },
     list: (path) => Array.from(deno.readDirSync(path), (entry) => ({ name: entry.name, kind: kindOf(entry) })),
+    readInput: () => readAll((into) => deno.stdin.readSync(into) ?? 0),
     write: (text) => writeAll(text, (bytes) => deno.stdout.writeSync(bytes)),
     writeError: (text) => writeAll(text, (bytes) => deno.stderr.writeSync(bytes)),
     exit: (code) => deno.exit(code),
@@ -132,6 +146,7 @@ export async function nodeHost(): Promise<Host> {
         name: entry.name,
         kind: kindOf(infoOf(entry)),
       })),
+    readInput: () => fs.readFileSync(0, "utf8"),
     write: (text) => writeAll(text, (bytes) => fs.writeSync(1, bytes)),
     writeError: (text) => writeAll(text, (bytes) => fs.writeSync(2, bytes)),
     exit: (code) => process.exit(code),

@@ -107,7 +107,7 @@ function run(reader: Reader, header: LineHeader, base: Address): Outcome {
 
 /**
  * The loop is entered cold, so it counts how much an interpreter has to do: small integers in locals, where a
- * double would be an object; numbers for imported names, which no switch can jump by; and calls for what is rare, so
+ * double would be an object; numbers for imported names, which no switch can jump by; calls for what is rare, so
  * that it compiles fast. Of libc's debug file (1.3 MB in 2,063 programs, 291,211 rows) the first decoding of a
  * process took 100 to 130 ns a row in Deno and 85 to 105 in Bun, later ones 27 and 23; with named cases the first
  * took 1.4 times as long.
@@ -120,7 +120,8 @@ function loop(reader: Reader, header: LineHeader, table: Advances, outcome: Outc
   const lineAdvance = table.line;
   const { exact } = scratch;
   const farthest = exact === undefined ? MAX_DISTANCE : Infinity;
-  const start = 0 - reader.baseHi * 0x1_0000_0000 - scratch.base; // never −0, which is no small integer
+  // Never −0, which is no small integer.
+  const start = 0 - reader.baseHi * 0x1_0000_0000 - scratch.base;
   let { rows } = scratch;
   let capacity = rows.length;
   let at = reader.at;

@@ -1,7 +1,7 @@
 // Owns the header of a line-number program: what stands in .debug_line before the directories, and where they are.
 import type { Reader } from "./reader.ts";
 
-/** The fixed fields of one program's header, version 2 to 5 (DWARF 5, section 6.2.4). Offsets are in .debug_line. */
+/** Fixed fields of a program header, of version 2 to 5 (DWARF 5, section 6.2.4). Offsets are in .debug_line. */
 export interface LineHeader {
   readonly version: number;
   /** Whether offsets are of 8 bytes: 64-bit DWARF. */

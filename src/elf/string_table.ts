@@ -3,7 +3,7 @@
 const DECODER = new TextDecoder();
 
 /** Stands at the end of a string that was cut. */
-const CUT_MARK = "…";
+export const CUT_MARK = "…";
 
 /**
  * The end of the zero-terminated string at `offset`: the zero's position or the table's end; -1 if it is more than

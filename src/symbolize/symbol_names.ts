@@ -1,5 +1,5 @@
 // Owns the names of a symbol table: decoded when asked for, and cut where the string table is made to be blown up.
-import { decodeText, stringAt, stringEnd } from "../elf/string_table.ts";
+import { CUT_MARK, decodeText, stringAt, stringEnd } from "../elf/string_table.ts";
 
 /** Most bytes of one name. The longest that C++ compilers emit have some tens of thousands. */
 const MAX_SYMBOL_NAME = 0x10000;
@@ -9,6 +9,8 @@ const SHORT_NAME = 256;
 const NAMES_TO_STRINGS = 4;
 /** Bytes that they may add up to in any case, so that a small file may give one long name to several symbols. */
 const NAMES_AT_LEAST = 1 << 20;
+/** String tables up to this many bytes become one string; engines have a limit at 2^29 or above. */
+const MOST_TEXT = 1 << 28;
 
 /**
  * The names of a table's symbols. In a string table without zeros a name begins at every byte, and all of them
@@ -16,9 +18,16 @@ const NAMES_AT_LEAST = 1 << 20;
  * they are more than any linker makes of such a string table, every name gets an equal share.
  */
 export class SymbolNames {
-  readonly #strings: Uint8Array;
+  /** The string table; empty once `#text` is made of it. */
+  #strings: Uint8Array;
+  /**
+   * The string table as one string, where it is ASCII: a name is then a slice of it, which engines make without
+   * copying; decoding bytes takes some 5 times as long. A name that is kept keeps the table.
+   */
+  #text: string | undefined = undefined;
+  #isBytes = false;
   readonly #offsets: Uint32Array;
-  #limit: number | undefined;
+  #limit: number | undefined = undefined;
 
   /** @param offsets Where in `strings` the name of each symbol begins. */
   constructor(strings: Uint8Array, offsets: Uint32Array) {
@@ -26,12 +35,35 @@ export class SymbolNames {
     this.#offsets = offsets;
   }
 
-  /** Name of symbol `index`; decoded anew at each call. */
+  /** Name of symbol `index`; made anew at each call. */
   get(index: number): string {
-    const strings = this.#strings;
     const at = this.#offsets[index];
+    if (this.#text === undefined && !this.#isBytes) this.#makeText();
+    const text = this.#text;
+    if (text !== undefined) {
+      const zero = text.indexOf("\0", at);
+      const end = zero < 0 ? text.length : zero;
+      if (end - at <= SHORT_NAME) return text.slice(at, end);
+      const limit = this.#limit ??= this.#findLimit();
+      return end - at <= limit ? text.slice(at, end) : text.slice(at, at + limit) + CUT_MARK;
+    }
+    const strings = this.#strings;
     const end = stringEnd(strings, at, SHORT_NAME);
     return end >= 0 ? decodeText(strings, at, end) : stringAt(strings, at, this.#limit ??= this.#findLimit());
+  }
+
+  #makeText(): void {
+    const strings = this.#strings;
+    if (strings.length <= MOST_TEXT) {
+      const text = decodeText(strings, 0, strings.length);
+      // A character of several bytes makes the text shorter; a byte that is none of UTF-8 becomes U+FFFD.
+      if (text.length === strings.length && !text.includes("\ufffd")) {
+        this.#text = text;
+        this.#strings = strings.subarray(0, 0).slice();
+        return;
+      }
+    }
+    this.#isBytes = true;
   }
 
   /** Where in the strings the name of symbol `index` begins. */
@@ -41,13 +73,16 @@ export class SymbolNames {
 
   #findLimit(): number {
     const strings = this.#strings;
+    const text = this.#text;
     const offsets = this.#offsets;
-    const budget = Math.max(NAMES_AT_LEAST, NAMES_TO_STRINGS * strings.length);
+    const size = text?.length ?? strings.length;
+    const budget = Math.max(NAMES_AT_LEAST, NAMES_TO_STRINGS * size);
     let left = budget;
     for (let i = 0; i < offsets.length; i++) {
-      const stop = Math.min(offsets[i] + MAX_SYMBOL_NAME, strings.length);
+      const stop = Math.min(offsets[i] + MAX_SYMBOL_NAME, size);
       let at = offsets[i];
-      while (at < stop && strings[at] !== 0) at++;
+      if (text === undefined) { while (at < stop && strings[at] !== 0) at++; }
+      else while (at < stop && text.charCodeAt(at) !== 0) at++;
       left -= at - offsets[i];
       if (left < 0) return Math.max(SHORT_NAME, Math.floor(budget / offsets.length));
     }
@@ -56,6 +91,6 @@ export class SymbolNames {
 
   /** Bytes of memory kept. */
   get retainedBytes(): number {
-    return this.#strings.byteLength + this.#offsets.byteLength;
+    return this.#strings.byteLength + (this.#text?.length ?? 0) + this.#offsets.byteLength;
   }
 }

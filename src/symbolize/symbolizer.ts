@@ -1,13 +1,9 @@
 // Owns Symbolizer: files in, asynchronously; for a build id plus file offset functions, files and lines out, at once.
-import { bytesEqual, toHex } from "../base/bytes.ts";
 import { attempt, FormatError } from "../base/format_error.ts";
-import { Dwarf } from "../dwarf/dwarf.ts";
-import type { DwarfSections } from "../dwarf/sections.ts";
 import { type DebugAltLink, type DebugLink, readDebugAltLink, readDebugLink } from "../elf/debug_links.ts";
 import { ElfFile } from "../elf/elf_file.ts";
 import type { IndexedBinary } from "./binary.ts";
 import { type AddResult, BuildIdIndex, noSymbolReason } from "./build_id_index.ts";
-import { codeBounds, hasSplitUnits, hasUnits, readDwarfSections, sectionsSize } from "./debug_sections.ts";
 import { appendFrames, type FrameNames, FrameRows, type SymbolizedFrame } from "./frame_rows.ts";
 import {
   type FrameColumns,
@@ -16,6 +12,7 @@ import {
   type ResolvedColumns,
   type ResolveReason,
 } from "./resolution.ts";
+import { Program } from "./program.ts";
 import type { PageSize } from "./segments.ts";
 import { SymbolizedColumns } from "./symbolized_columns.ts";
 
@@ -72,17 +69,6 @@ export interface Symbolization {
   reason?: ResolveReason;
   /** What was malformed, where that is the reason. */
   problem?: FormatError;
-}
-
-/** What is kept of a binary besides symbols and segments. */
-class Program {
-  dwarf: Dwarf | undefined = undefined;
-  readonly splits: DwarfSections[] = [];
-  hasAlternate = false;
-  /** Bytes of the sections that `dwarf` and `splits` read. */
-  sectionBytes = 0;
-  /** Number of the call that used it last. */
-  lastUsed = 0;
 }
 
 /**
@@ -157,7 +143,6 @@ export class Symbolizer {
     options: { name?: string; buildId?: Uint8Array; alternate?: Uint8Array } = {},
   ): Promise<SymbolizerAddResult> {
     const file = new ElfFile(bytes);
-    const split = attempt([], () => hasSplitUnits(file)) === true;
     const added = this.#index.add(bytes, options);
     const problems = [...added.problems];
     const result: SymbolizerAddResult = { ...added, problems, debugInfo: false };
@@ -169,72 +154,15 @@ export class Symbolizer {
     if (debugAltLink !== undefined) result.debugAltLink = debugAltLink;
     const program = this.#programs[binary.index] ??= new Program();
     program.lastUsed = ++this.#calls;
-    try {
-      if (attempt([], () => hasUnits(file)) === true) {
-        result.debugInfo = await this.#addUnits(program, file, debugAltLink, options.alternate, problems);
-      }
-      if (split) {
-        const sections = await readDwarfSections(file, true, this.#maxSectionBytes);
-        program.dwarf?.addSplit(sections);
-        program.splits.push(sections);
-        program.sectionBytes += sectionsSize(sections);
-        result.debugInfo = true;
-      }
-    } catch (error) {
-      if (!(error instanceof FormatError)) throw error;
-      problems.push(error);
-    }
+    const { alternate } = options;
+    result.debugInfo = await program.add(file, {
+      link: debugAltLink,
+      alternate,
+      limit: this.#maxSectionBytes,
+      problems,
+    });
     this.#keepLimit();
     return result;
-  }
-
-  /** Takes the DWARF of a file; returns whether it is used. */
-  async #addUnits(
-    program: Program,
-    file: ElfFile,
-    link: DebugAltLink | undefined,
-    alternate: Uint8Array | undefined,
-    problems: FormatError[],
-  ): Promise<boolean> {
-    const better = program.dwarf === undefined || (alternate !== undefined && !program.hasAlternate);
-    if (!better) return false;
-    const sections = await readDwarfSections(file, false, this.#maxSectionBytes);
-    let shared: DwarfSections | undefined;
-    if (alternate !== undefined) {
-      shared = await this.#readAlternate(alternate, link, problems);
-    }
-    // Another call may have been faster meanwhile.
-    if (program.dwarf !== undefined && (shared === undefined || program.hasAlternate)) return false;
-    const dwarf = new Dwarf(sections, { ...codeBounds(file), alternate: shared });
-    for (const split of program.splits) dwarf.addSplit(split);
-    program.dwarf = dwarf;
-    program.hasAlternate = shared !== undefined;
-    program.sectionBytes = [sections, ...program.splits, ...(shared === undefined ? [] : [shared])]
-      .reduce((sum, one) => sum + sectionsSize(one), 0);
-    return true;
-  }
-
-  async #readAlternate(
-    bytes: Uint8Array,
-    link: DebugAltLink | undefined,
-    problems: FormatError[],
-  ): Promise<DwarfSections | undefined> {
-    try {
-      const file = new ElfFile(bytes);
-      const { buildId } = file;
-      if (link !== undefined && buildId !== undefined && !bytesEqual(link.buildId, buildId)) {
-        throw new FormatError("is not the id of the alternate file given", {
-          offset: 0,
-          field: ".gnu_debugaltlink build id",
-          value: toHex(link.buildId),
-        });
-      }
-      return await readDwarfSections(file, false, this.#maxSectionBytes);
-    } catch (error) {
-      if (!(error instanceof FormatError)) throw error;
-      problems.push(error);
-      return undefined;
-    }
   }
 
   /**
@@ -325,9 +253,46 @@ export class Symbolizer {
    */
   lookupColumns(frames: FrameColumns): SymbolizedColumns {
     const resolved = this.#index.resolveColumns(frames);
+    return this.#atColumns(resolved, innermostRows(frames.first, resolved.reason.length));
+  }
+
+  /**
+   * Symbolizes many virtual addresses of one binary's file, in columns; see {@linkcode Symbolizer.lookupAddress}.
+   *
+   * @param addresses Upper and lower 32 bits of each. @param options `returnAddress`: all are.
+   * @throws {RangeError} If the columns differ in length.
+   */
+  lookupAddresses(
+    buildId: Uint8Array,
+    addresses: { hi: Uint32Array; lo: Uint32Array },
+    options: { returnAddress?: boolean } = {},
+  ): SymbolizedColumns {
+    const count = addresses.lo.length;
+    if (addresses.hi.length !== count) {
+      throw new RangeError(`columns of ${addresses.hi.length} and ${count} elements`);
+    }
+    const binary = this.#index.binary(buildId);
+    const back = options.returnAddress === true;
+    const known = binary === undefined ? "no-such-binary" : binary.evicted ? "evicted" : noSymbolReason(binary);
+    const resolved: ResolvedColumns = {
+      binary: new Int32Array(count).fill(binary?.index ?? -1),
+      symbol: new Int32Array(count).fill(-1),
+      addressHi: addresses.hi.slice(),
+      addressLo: addresses.lo.slice(),
+      reason: new Uint8Array(count).fill(RESOLVE_REASONS.indexOf(known)),
+    };
+    const symbols = binary?.symbols;
+    for (let i = 0; symbols !== undefined && i < count; i++) {
+      const lo = addresses.lo[i];
+      const hi = addresses.hi[i];
+      resolved.symbol[i] = back ? symbols.lookup(lo === 0 ? hi - 1 : hi, (lo - 1) >>> 0) : symbols.lookup(hi, lo);
+    }
+    return this.#atColumns(resolved, new Uint8Array(count).fill(back ? 0 : 1));
+  }
+
+  #atColumns(resolved: ResolvedColumns, innermost: Uint8Array): SymbolizedColumns {
     const { binary, symbol, addressHi, addressLo, reason } = resolved;
     const count = reason.length;
-    const innermost = innermostRows(frames.first, count);
     const { binaries } = this.#index;
     const programs: (FrameNames | undefined)[] = [];
     const call = ++this.#calls;
@@ -335,7 +300,9 @@ export class Symbolizer {
     const first = new Uint32Array(count);
     const depth = new Uint32Array(count);
     let previous = -1;
-    for (const i of byAddress(addressLo)) {
+    const order = byAddress(addressLo);
+    for (let k = 0; k < count; k++) {
+      const i = order[k];
       if (!HAS_ADDRESS[reason[i]]) continue;
       const index = binary[i];
       if (
@@ -379,7 +346,7 @@ export class Symbolizer {
 
   #bytesOf(binary: IndexedBinary): number {
     const program = this.#programs[binary.index];
-    return binary.retainedBytes + (program?.sectionBytes ?? 0) + (program?.dwarf?.retainedBytes ?? 0);
+    return binary.retainedBytes + (program?.retainedBytes ?? 0);
   }
 
   /** Lets go of a binary: its frames are answered with `evicted` until its files are added again. */
@@ -412,11 +379,13 @@ const MOST_SORTED = 1 << 21;
  * The numbers of frames by ascending address, piece by piece: neighbours share units, rows and cache lines. In what order
  * they are looked up does not matter otherwise, so the lower half of the address will do.
  */
-function* byAddress(addressLo: Uint32Array): Generator<number, void, undefined> {
-  for (let from = 0; from < addressLo.length; from += MOST_SORTED) {
-    const keys = new Float64Array(Math.min(MOST_SORTED, addressLo.length - from));
+function byAddress(addressLo: Uint32Array): Uint32Array {
+  const order = new Uint32Array(addressLo.length);
+  for (let from = 0; from < order.length; from += MOST_SORTED) {
+    const keys = new Float64Array(Math.min(MOST_SORTED, order.length - from));
     for (let k = 0; k < keys.length; k++) keys[k] = addressLo[from + k] * MOST_SORTED + k;
     keys.sort();
-    for (let k = 0; k < keys.length; k++) yield from + keys[k] % MOST_SORTED;
+    for (let k = 0; k < keys.length; k++) order[from + k] = from + keys[k] % MOST_SORTED;
   }
+  return order;
 }

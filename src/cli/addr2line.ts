@@ -1,0 +1,121 @@
+// Owns `addr2line`: addresses or file offsets of one binary to functions, files and lines.
+import { Symbolizer } from "../symbolize/symbolizer.ts";
+import type { SymbolizedColumns } from "../symbolize/symbolized_columns.ts";
+import { type Command, EXIT_FAILED, EXIT_OK, type ParsedArgs, UsageError } from "./command.ts";
+import { addWithDebugFiles } from "./debug_files.ts";
+import type { Host } from "./host.ts";
+
+/** `addr2line --elf FILE [ADDRESS…]`. */
+export const command: Command = {
+  summary: "addresses or file offsets of a binary to functions, files and lines",
+  help: `usage: stackmap addr2line --elf FILE [option]… [ADDRESS…]
+
+Prints for each address the functions that it is in, innermost first, each with file, line and column on a line of its
+own, and an empty line after them; "??" stands for what is not known. Without addresses they are read from standard
+input, one a line. The separate debug file of FILE is found by its build ID or .gnu_debuglink.
+
+  --elf FILE          the binary or debug file
+  --offsets           ADDRESS is an offset in the file, as the kernel reports it with a build ID, not an address in
+                      memory as nm prints it
+  --return-addresses  look one byte earlier: what comes from a stack, but for its innermost frame
+  --linkage-names     names as the linker has them, not demangled
+  --no-inlines        the outermost function alone, with the line of the innermost
+  --debug-root DIR    where the .build-id tree of debug files is (/usr/lib/debug); as often as needed
+  --why               on standard error: the files used, and why an address has no answer
+
+exit code: 0, or 1 if the file can't be read or is not what it should be
+`,
+  flags: ["offsets", "return-addresses", "linkage-names", "no-inlines", "why"],
+  options: ["elf", "debug-root"],
+  run,
+};
+
+/** Stands for the id of a file that has none: nobody asks for it by id here. */
+const NO_ID = new Uint8Array(20).fill(0xff);
+
+async function run(host: Host, parsed: ParsedArgs): Promise<number> {
+  const files = parsed.values.get("elf") ?? [];
+  if (files.length !== 1) throw new UsageError("addr2line needs one --elf");
+  const offsets = parsed.flags.has("offsets");
+  const texts = parsed.operands.length > 0
+    ? parsed.operands
+    : host.readInput().split("\n").filter((line) => line.trim() !== "");
+  const addresses = parseAddresses(texts);
+  const symbolizer = new Symbolizer();
+  const added = await addWithDebugFiles(host, symbolizer, files[0], host.readFile(files[0]), {
+    roots: parsed.values.get("debug-root"),
+    buildId: NO_ID,
+  });
+  for (const problem of added.problems) host.writeError(`${files[0]}: ${problem.message}\n`);
+  const why = parsed.flags.has("why");
+  if (why) host.writeError(`files: ${added.files.join(", ")}\n`);
+  const { buildId } = added;
+  if (buildId === undefined || added.binary === undefined) return EXIT_FAILED;
+  const answer = offsets
+    ? symbolizer.lookupColumns(frameColumns(buildId, addresses, parsed.flags.has("return-addresses")))
+    : symbolizer.lookupAddresses(buildId, addresses, { returnAddress: parsed.flags.has("return-addresses") });
+  host.write(format(answer, texts.length, parsed));
+  if (why) {
+    texts.forEach((text, i) => {
+      const reason = answer.reason(i);
+      if (reason !== undefined) host.writeError(`${text}: ${reason}\n`);
+    });
+  }
+  return EXIT_OK;
+}
+
+interface Addresses {
+  hi: Uint32Array;
+  lo: Uint32Array;
+}
+
+function parseAddresses(texts: readonly string[]): Addresses {
+  const hi = new Uint32Array(texts.length);
+  const lo = new Uint32Array(texts.length);
+  texts.forEach((text, i) => {
+    const digits = /^\s*(?:0[xX])?([0-9a-fA-F]{1,16})\s*$/.exec(text)?.[1];
+    if (digits === undefined) throw new UsageError(`${JSON.stringify(text)} is no address: hexadecimal, 64 bits`);
+    lo[i] = parseInt(digits.slice(-8), 16);
+    hi[i] = digits.length > 8 ? parseInt(digits.slice(0, -8), 16) : 0;
+  });
+  return { hi, lo };
+}
+
+function frameColumns(buildId: Uint8Array, { hi, lo }: Addresses, returnAddresses: boolean) {
+  const buildIds = new Uint8Array(20);
+  buildIds.set(buildId.subarray(0, 20));
+  const columns = { idIndex: new Int32Array(lo.length), offsetHi: hi, offsetLo: lo, buildIds };
+  return returnAddresses ? { ...columns, first: new Uint32Array(0) } : columns;
+}
+
+function format(answer: SymbolizedColumns, count: number, parsed: ParsedArgs): string {
+  const linkage = parsed.flags.has("linkage-names");
+  const outermostOnly = parsed.flags.has("no-inlines");
+  // Equal addresses share rows, and one row's text is made once.
+  const texts = new Map<number, string>();
+  const place = (row: number): string => {
+    const file = answer.file(row);
+    return file === undefined
+      ? "??:0:0"
+      : `${file}:${Math.max(answer.line[row], 0)}:${Math.max(answer.column[row], 0)}`;
+  };
+  const name = (row: number): string => (linkage ? answer.name(row) : answer.demangled(row)) ?? "??";
+  let out = "";
+  for (let i = 0; i < count; i++) {
+    const first = answer.first[i];
+    const depth = answer.depth[i];
+    if (depth === 0) {
+      out += "??\n??:0:0\n\n";
+      continue;
+    }
+    let text = texts.get(first);
+    if (text === undefined) {
+      text = "";
+      if (outermostOnly) text = `${name(first + depth - 1)}\n${place(first)}\n`;
+      else for (let row = first; row < first + depth; row++) text += `${name(row)}\n${place(row)}\n`;
+      texts.set(first, text += "\n");
+    }
+    out += text;
+  }
+  return out;
+}
