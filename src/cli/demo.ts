@@ -1,11 +1,11 @@
 // Owns `demo`: the main job on a recording of a real kernel that comes with the source.
 import { decodeStacks } from "../dump/decode.ts";
 import type { IndexedBinary } from "../symbolize/binary.ts";
-import { BuildIdIndex } from "../symbolize/build_id_index.ts";
+import { Symbolizer } from "../symbolize/symbolizer.ts";
 import { BPF_F_SKIP_FIELD_MASK, BPF_F_STACK_BUILD_ID } from "../uapi/bpf.ts";
 import { SIZEOF_BPF_STACK_BUILD_ID } from "../uapi/bpf_stack_build_id.ts";
 import { errnoName } from "../uapi/errno.ts";
-import { type Command, EXIT_OK, inFile, type ParsedArgs, UsageError } from "./command.ts";
+import { type Command, EXIT_OK, inFile, naming, type ParsedArgs, UsageError } from "./command.ts";
 import { endsEarly, foldDump } from "./fold_dump.ts";
 import type { Host } from "./host.ts";
 import { loadRecording } from "./load_recording.ts";
@@ -34,20 +34,24 @@ async function run(host: Host, { operands }: ParsedArgs): Promise<number> {
   if (operands.length > 1) throw new UsageError("demo takes one recording");
   const path = operands[0] ?? RECORDING;
   const recording = await loadRecording(host, path);
-  host.write(inFile(`${path}`, () => fold(host, `${path}`, recording)));
+  try {
+    host.write(await fold(host, `${path}`, recording));
+  } catch (error) {
+    throw naming(`${path}`, error);
+  }
   return EXIT_OK;
 }
 
-function fold(host: Host, path: string, recording: Recording): string {
+async function fold(host: Host, path: string, recording: Recording): Promise<string> {
   const { meta, bid } = recording;
-  const index = new BuildIdIndex();
+  const symbolizer = new Symbolizer();
   const cut = new Map<IndexedBinary, number>();
   for (const [mapped, copy] of Object.entries(meta.files)) {
     const bytes = recording.open(mapped);
     // A recording of hostile files has some that are not ELF at all.
     if (bytes === undefined || bytes.length < 4 || bytes[0] !== 0x7f) continue;
     try {
-      const { status, binary } = index.add(bytes, { name: mapped });
+      const { status, binary } = await symbolizer.add(bytes, { name: mapped });
       if (binary !== undefined && status !== "conflict" && endsEarly(bytes)) cut.set(binary, bytes.length);
     } catch (error) {
       host.writeError(`${path}: ${copy}: ${(error as Error).message}\n`);
@@ -66,7 +70,7 @@ function fold(host: Host, path: string, recording: Recording): string {
     }
   }
   const skipped = (meta.helperFlags & BPF_F_SKIP_FIELD_MASK) > 0;
-  const { text, summary } = foldDump(columns, index, { counts, skipped, cut: new Set(cut.keys()) });
+  const { text, summary } = foldDump(columns, symbolizer, { counts, skipped, cut: new Set(cut.keys()) });
   const why = [...lost].map(([code, count]) => `${count} calls lost with ${code}\n`).join("");
   return text + why + cutNote(cut) + summary;
 }

@@ -1,11 +1,11 @@
-// Owns the main job: decoded stacks and an index in, folded stacks and an account of the frames out.
+// Owns the main job: decoded stacks and a symbolizer in, folded stacks and an account of the frames out.
 import { BPF_STACK_BUILD_ID_IP } from "../uapi/bpf.ts";
 import type { StackColumns } from "../dump/columns.ts";
 import { parseEhdr } from "../elf/headers.ts";
 import { type FoldedFrame, foldStacks, formatFolded, frameFallbackName } from "../profile/folded.ts";
 import type { IndexedBinary } from "../symbolize/binary.ts";
-import type { BuildIdIndex } from "../symbolize/build_id_index.ts";
 import { RESOLVE_REASONS } from "../symbolize/resolution.ts";
+import type { Symbolizer } from "../symbolize/symbolizer.ts";
 import { percent } from "./command.ts";
 
 /** What {@linkcode foldDump} made. */
@@ -22,24 +22,31 @@ export interface FoldOptions {
   counts?: Map<number, number> | undefined;
   /** The helper skipped frames, so that even the first frame of a stack is a return address. */
   skipped?: boolean;
+  /** Names as the linker has them, not demangled. */
+  linkageNames?: boolean;
   /** Binaries of which the file at hand {@linkcode endsEarly}. */
   cut?: ReadonlySet<IndexedBinary>;
 }
 
-/** Folds the stacks of a dump, each frame named after its symbol, else after its binary and offset. */
-export function foldDump(columns: StackColumns, index: BuildIdIndex, options: FoldOptions): FoldedDump {
-  const { counts, skipped = false, cut = new Set() } = options;
-  const name = (frame: FoldedFrame): string => {
+/**
+ * Folds the stacks of a dump, each frame named after its function and those it was inlined into, else after its binary
+ * and offset.
+ */
+export function foldDump(columns: StackColumns, symbolizer: Symbolizer, options: FoldOptions): FoldedDump {
+  const { counts, skipped = false, linkageNames = false, cut = new Set() } = options;
+  const name = (frame: FoldedFrame): string | string[] => {
     if (frame.status === BPF_STACK_BUILD_ID_IP) return frameFallbackName(frame);
     const returnAddress = skipped || !frame.innermost;
-    const { symbol, binary } = index.resolve(frame.build_id, frame.offset, { returnAddress });
-    if (symbol !== undefined) return symbol.name;
-    if (binary === undefined || binary.name === "") return frameFallbackName(frame);
-    return `${binary.name.replace(/.*\//, "")}+0x${frame.offset.toString(16)} [unknown]`;
+    const { frames, binary } = symbolizer.lookup(frame.build_id, frame.offset, { returnAddress });
+    const unknown = binary === undefined || binary.name === ""
+      ? frameFallbackName(frame)
+      : `${binary.name.replace(/.*\//, "")}+0x${frame.offset.toString(16)} [unknown]`;
+    if (frames.length === 0) return unknown;
+    return frames.map((one) => (linkageNames ? one.name : one.demangled) ?? unknown);
   };
   return {
     text: formatFolded(foldStacks(columns, name, counts)),
-    summary: summarize(columns, index, skipped, cut),
+    summary: summarize(columns, symbolizer, skipped, cut),
   };
 }
 
@@ -53,35 +60,35 @@ export function endsEarly(bytes: Uint8Array): boolean {
 
 function summarize(
   columns: StackColumns,
-  index: BuildIdIndex,
+  symbolizer: Symbolizer,
   skipped: boolean,
   cut: ReadonlySet<IndexedBinary>,
 ): string {
   const { idIndex, offsetLo, offsetHi, buildIds, first } = columns;
   const frames = { idIndex, offsetLo, offsetHi, buildIds };
-  const { reason, binary } = index.resolveColumns(
+  const { resolved: { reason, binary } } = symbolizer.lookupColumns(
     skipped ? { ...frames, first: new Uint32Array(0) } : { ...frames, first },
   );
   const reasons = new Map<string, number>();
-  let resolved = 0;
+  let named = 0;
   let kept = 0;
   for (let row = 0; row < reason.length; row++) {
     if (columns.status[row] === BPF_STACK_BUILD_ID_IP) {
       kept++;
     } else if (reason[row] === 0) {
-      resolved++;
+      named++;
     } else {
       let text: string = RESOLVE_REASONS[reason[row]];
       // Nothing is wrong with symbols that the file at hand was cut off before.
-      if (text === "malformed-symbols" && cut.has(index.binaries[binary[row]])) {
+      if (text === "malformed-symbols" && cut.has(symbolizer.binaries[binary[row]])) {
         text = "in a file cut before its symbols";
       }
       reasons.set(text, (reasons.get(text) ?? 0) + 1);
     }
   }
   const total = reason.length;
-  const unknown = total - resolved - kept;
+  const unknown = total - named - kept;
   const why = [...reasons].sort((a, b) => b[1] - a[1]).map(([text, count]) => `${count} ${text}`).join(", ");
-  return `${total} frames in ${columns.ids.length} stacks: ${resolved} resolved (${percent(resolved, total)}), ` +
+  return `${total} frames in ${columns.ids.length} stacks: ${named} resolved (${percent(named, total)}), ` +
     `${kept} kept as IP, ${unknown} unknown${why === "" ? "" : ` (${why})`}\n`;
 }

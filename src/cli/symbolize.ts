@@ -7,9 +7,10 @@ import { decodeStacks } from "../dump/decode.ts";
 import { looksLikeBuildIds } from "../dump/detect.ts";
 import { readBuildIdFrom } from "../elf/build_id.ts";
 import type { IndexedBinary } from "../symbolize/binary.ts";
-import { BuildIdIndex } from "../symbolize/build_id_index.ts";
+import { Symbolizer } from "../symbolize/symbolizer.ts";
 import { BPF_BUILD_ID_SIZE, BPF_F_STACK_BUILD_ID } from "../uapi/bpf.ts";
 import { type Command, EXIT_FAILED, EXIT_OK, inFile, type ParsedArgs, UsageError, wholeNumber } from "./command.ts";
+import { addWithDebugFiles } from "./debug_files.ts";
 import { endsEarly, foldDump } from "./fold_dump.ts";
 import { type Host, walk } from "./host.ts";
 
@@ -18,8 +19,8 @@ export const command: Command = {
   summary: "turn a dump of a stack map into folded stacks",
   help: `usage: stackmap symbolize --dump FILE [--elf FILE|DIR]… [option]…
 
-Prints folded stacks, "outermost;…;innermost COUNT", which flame graph tools read; then, on standard error, how many
-frames were resolved, kept as IP, and unknown.
+Prints folded stacks, "outermost;…;innermost COUNT", which flame graph tools read, with inlined functions where there is
+DWARF; then, on standard error, how many frames were resolved, kept as IP, and unknown.
 
   --dump FILE        what "bpftool map dump -j" printed, or raw records: u32 id, then the value
   --elf FILE|DIR     a binary or separate debug file, or a directory to search for those that the dump names; as
@@ -27,17 +28,19 @@ frames were resolved, kept as IP, and unknown.
   --counts FILE      how often each id occurred: lines "ID COUNT"; each stack counts 1 without it
   --value-size N     size of a value of a raw dump in bytes (4064, which is 127 frames with build IDs)
   --addresses        the map holds addresses, not build IDs (else found out from the values)
+  --debug-root DIR   where the .build-id tree of debug files is (/usr/lib/debug); as often as needed
+  --linkage-names    names as the linker has them, not demangled
   --skipped          the helper skipped frames: the first frame of a stack is a return address, too
   --big-endian       the dump is of a big-endian machine
 
 exit code: 0, or 1 if a file can't be read or is not what it should be
 `,
-  flags: ["addresses", "skipped", "big-endian"],
-  options: ["dump", "elf", "counts", "value-size"],
+  flags: ["addresses", "linkage-names", "skipped", "big-endian"],
+  options: ["dump", "elf", "debug-root", "counts", "value-size"],
   run,
 };
 
-function run(host: Host, parsed: ParsedArgs): number {
+async function run(host: Host, parsed: ParsedArgs): Promise<number> {
   const dumps = parsed.values.get("dump") ?? [];
   if (dumps.length !== 1) throw new UsageError("symbolize needs one --dump");
   if (parsed.operands.length > 0) {
@@ -57,10 +60,15 @@ function run(host: Host, parsed: ParsedArgs): number {
   const counts = countsFile === undefined
     ? undefined
     : inFile(countsFile, () => parseCounts(new TextDecoder().decode(host.readFile(countsFile))));
-  const index = new BuildIdIndex();
+  const symbolizer = new Symbolizer();
   const cut = new Set<IndexedBinary>();
-  const problems = addBinaries(host, index, cut, parsed.values.get("elf") ?? [], columns);
-  const { text, summary } = foldDump(columns, index, { counts, skipped: parsed.flags.has("skipped"), cut });
+  const problems = await addBinaries(host, symbolizer, cut, parsed, columns);
+  const { text, summary } = foldDump(columns, symbolizer, {
+    counts,
+    skipped: parsed.flags.has("skipped"),
+    linkageNames: parsed.flags.has("linkage-names"),
+    cut,
+  });
   host.write(text);
   host.writeError(summary);
   return problems === 0 ? EXIT_OK : EXIT_FAILED;
@@ -101,13 +109,15 @@ export function parseCounts(text: string): Map<number, number> {
 
 // Adds the binaries named, and of directories those that the dump asks for; returns how many could not be used. Those
 // of which only the start is there go to `cut`, too.
-function addBinaries(
+async function addBinaries(
   host: Host,
-  index: BuildIdIndex,
+  symbolizer: Symbolizer,
   cut: Set<IndexedBinary>,
-  paths: string[],
+  parsed: ParsedArgs,
   columns: StackColumns,
-): number {
+): Promise<number> {
+  const paths = parsed.values.get("elf") ?? [];
+  const roots = parsed.values.get("debug-root");
   let problems = 0;
   const complain = (path: string, problem: string) => {
     host.writeError(`${path}: ${problem}\n`);
@@ -117,9 +127,10 @@ function addBinaries(
   for (let at = 0; at < columns.buildIds.length; at += BPF_BUILD_ID_SIZE) {
     wanted.add(toHex(columns.buildIds.subarray(at, at + BPF_BUILD_ID_SIZE)));
   }
-  const add = (path: string) => {
+  const add = async (path: string) => {
     const bytes = host.readFile(path);
-    const { status, binary, problems: parts, kernelReports } = index.add(bytes, { name: path });
+    const added = await addWithDebugFiles(host, symbolizer, path, bytes, { roots });
+    const { status, binary, problems: parts, kernelReports } = added;
     if (status === "no-build-id") complain(path, "has no build ID: no frame can name it");
     else if (status === "conflict") complain(path, "has the build ID of another program; it was left out");
     else if (!kernelReports) complain(path, "has a build ID of more than 20 bytes, which no kernel reports");
@@ -132,7 +143,7 @@ function addBinaries(
       complain(path, "there is no such file or directory");
     } else if (kind !== "directory") {
       try {
-        add(path);
+        await add(path);
       } catch (error) {
         complain(path, (error as Error).message);
       }
@@ -141,7 +152,7 @@ function addBinaries(
       for (const found of walk(host, path, (at, error) => complain(at, error.message))) {
         if (host.interactive() && ++seen % 500 === 0) host.writeError(`\r${path}: ${seen} files …`);
         try {
-          if (isWanted(host, found, wanted)) add(found);
+          if (isWanted(host, found, wanted)) await add(found);
         } catch (error) {
           // Below a directory most files are no ELF files, and that is no failure.
           if (!(error instanceof FormatError)) complain(found, (error as Error).message);

@@ -1,7 +1,7 @@
 // Owns Dwarf: the debug information of one program, and what of it has been read: units, scopes and lines on demand.
 import { attempt, type FormatError } from "../base/format_error.ts";
 import { DwarfFile } from "./dwarf_file.ts";
-import { LineProgram } from "./line_program.ts";
+import type { LineProgram } from "./line_program.ts";
 import type { LineRows } from "./line_rows.ts";
 import { NameTable } from "./names.ts";
 import type { Address } from "./reader.ts";
@@ -75,19 +75,15 @@ function linesOf(unit: Unit): LineProgram | undefined {
   unit.readRoot();
   const { file, stmtList } = unit;
   if (stmtList === undefined || file.line.bytes.length === 0) return undefined;
-  return LineProgram.parse(
-    {
-      line: file.line.fork(0),
-      str: file.sections.str,
-      lineStr: file.sections.lineStr,
-      stringAtIndex: (index) => unit.stringAtIndex(index),
-      ...(file.alternate === undefined ? {} : { altStr: file.alternate.sections.str }),
-      compDir: (unit.skeleton ?? unit).compDir,
-      unitName: unit.name,
-      addressSize: unit.addressSize,
-    },
-    unit.contributions.line + stmtList,
-  );
+  return file.lineProgram(unit.contributions.line + stmtList, {
+    str: file.sections.str,
+    lineStr: file.sections.lineStr,
+    stringAtIndex: (index) => unit.stringAtIndex(index),
+    ...(file.alternate === undefined ? {} : { altStr: file.alternate.sections.str }),
+    compDir: (unit.skeleton ?? unit).compDir,
+    unitName: unit.name,
+    addressSize: unit.addressSize,
+  });
 }
 
 /** What a {@linkcode Dwarf} is made of. */

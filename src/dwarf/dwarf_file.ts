@@ -3,9 +3,13 @@ import { FormatError } from "../base/format_error.ts";
 import { AbbrevTable } from "./abbrevs.ts";
 import { type DieFormat, formatKey } from "./forms.ts";
 import { FunctionNames, type NameTable } from "./names.ts";
+import { type LineContext, LineProgram } from "./line_program.ts";
 import { Reader } from "./reader.ts";
 import type { DwarfSections } from "./sections.ts";
 import { Unit } from "./unit.ts";
+
+/** Line-number programs may add up to so many times their section. They overlap in hostile files alone. */
+const PROGRAMS_TO_LINE = 4;
 
 /** One file's DWARF. The constructor reads nothing; keeps the sections' bytes. */
 export class DwarfFile {
@@ -24,6 +28,8 @@ export class DwarfFile {
   /** Unit headers that could not be read; the units behind them are not known. */
   problem: FormatError | undefined = undefined;
   readonly #abbrevs = new Map<string, AbbrevTable>();
+  readonly #programs = new Map<number, LineProgram>();
+  #programBytes = 0;
 
   constructor(sections: DwarfSections, baseHi: number, names: NameTable, alternate?: DwarfFile) {
     this.sections = sections;
@@ -93,5 +99,24 @@ export class DwarfFile {
       this.#abbrevs.set(key, table);
     }
     return table;
+  }
+
+  /**
+   * The line-number program at an offset of .debug_line, read once: units may share one. Its paths begin with the
+   * compilation directory of the unit that asked first; those that share have one.
+   *
+   * @throws {FormatError} If its header is malformed.
+   */
+  lineProgram(offset: number, context: Omit<LineContext, "line">): LineProgram {
+    let program = this.#programs.get(offset);
+    if (program === undefined) {
+      program = LineProgram.parse({ ...context, line: this.line.fork(0) }, offset);
+      this.#programBytes += program.header.end - offset;
+      if (this.#programBytes > PROGRAMS_TO_LINE * this.line.bytes.length) {
+        this.line.fail("unit_length", program.header.end - offset, "overlaps too many others", offset);
+      }
+      this.#programs.set(offset, program);
+    }
+    return program;
   }
 }

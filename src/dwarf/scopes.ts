@@ -19,7 +19,7 @@ import type { CodeBounds } from "./unit_index.ts";
 import { type CodeRange, newCodeRange, type Unit } from "./unit.ts";
 
 /** Numbers for each scope in the table, and their places. */
-const WIDTH = 6;
+const WIDTH = 7;
 /** The scope around it; -1: it is a function, not inlined. */
 const PARENT = 0;
 /** Where it was called. */
@@ -30,6 +30,8 @@ const CALL_COLUMN = 3;
 const FUNCTION = 4;
 /** The number of that name, and one more; 0 as long as nobody asked. */
 const NAME = 5;
+/** The outermost scope around it, maybe itself. */
+const ROOT = 6;
 
 /** Offsets of DIEs are kept in 31 bits. */
 const MOST_INFO_BYTES = 0x7fff_ffff;
@@ -64,6 +66,7 @@ class Scratch {
     rows[at + CALL_COLUMN] = fieldOf(callColumn);
     rows[at + FUNCTION] = die;
     rows[at + NAME] = 0;
+    rows[at + ROOT] = parent < 0 ? this.count - 1 : rows[parent * WIDTH + ROOT];
   }
 }
 
@@ -85,6 +88,11 @@ export class Scopes {
   /** The scope that a scope is inlined into; -1 for a function. */
   parent(scope: number): number {
     return this.#rows[scope * WIDTH + PARENT];
+  }
+
+  /** The outermost scope around a scope, maybe itself. */
+  root(scope: number): number {
+    return this.#rows[scope * WIDTH + ROOT];
   }
 
   callFile(scope: number): number {

@@ -20,8 +20,11 @@ export interface FoldedFrame {
   innermost: boolean;
 }
 
-/** Names a frame; `undefined` (or "") if it can't, which {@linkcode frameFallbackName} then does. */
-export type FrameNamer = (frame: FoldedFrame) => string | undefined;
+/**
+ * Names a frame; `undefined` (or "") if it can't, which {@linkcode frameFallbackName} then does. Several names stand for
+ * a function and those it was inlined into, innermost first.
+ */
+export type FrameNamer = (frame: FoldedFrame) => string | readonly string[] | undefined;
 
 /** Count per folded stack: `outermost;…;innermost`, in the order in which the stacks came first. */
 export type FoldedStacks = Map<string, number>;
@@ -159,10 +162,17 @@ class StackLines {
       ip: offset,
       innermost,
     };
-    const name = shorten(this.#name(frame) || frameFallbackName(frame));
-    // deno-lint-ignore no-control-regex
-    return name.replace(/;/g, ":").replace(/[\u0000-\u001f\u007f]+/g, " ");
+    const names = this.#name(frame);
+    if (names === undefined || typeof names === "string") return clean(names || frameFallbackName(frame));
+    if (names.length === 0) return clean(frameFallbackName(frame));
+    return names.map((name) => clean(name || "[unknown]")).reverse().join(";");
   }
+}
+
+/** A name as the format can hold it. */
+function clean(name: string): string {
+  // deno-lint-ignore no-control-regex
+  return shorten(name).replace(/;/g, ":").replace(/[\u0000-\u001f\u007f]+/g, " ");
 }
 
 const MOST_CHARACTERS = 1024;

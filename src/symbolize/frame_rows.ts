@@ -35,6 +35,12 @@ export const FROM_SYMBOLS = 1;
 /** or of the DWARF's functions. */
 export const FROM_DWARF = 2;
 
+/**
+ * Most frames of one address: in hostile files calls are inlined into each other a million deep, at every address.
+ * Real ones stay below 50. Of more the innermost and the outermost are kept.
+ */
+const MOST_INLINED = 128;
+
 /** Symbolized frames, one element of each column a frame. */
 export class FrameRows {
   length = 0;
@@ -113,7 +119,8 @@ export function appendFrames(
       let file = row < 0 ? 0 : code.file(lines!.file(row));
       let line = row < 0 ? -1 : lines!.line(row);
       let column = row < 0 ? -1 : lines!.column(row);
-      for (; scope >= 0; scope = scopes!.parent(scope)) {
+      for (let depth = 0; scope >= 0; scope = scopes!.parent(scope)) {
+        if (++depth === MOST_INLINED) scope = scopes!.root(scope);
         rows.push(program, FROM_DWARF, code.functionName(scope), file, line, column);
         if (scopes!.parent(scope) < 0) break;
         rows.inlined[rows.length - 1] = 1;

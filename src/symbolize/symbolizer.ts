@@ -1,5 +1,5 @@
 // Owns Symbolizer: files in, asynchronously; for a build id plus file offset functions, files and lines out, at once.
-import { attempt, FormatError } from "../base/format_error.ts";
+import { attempt, type FormatError } from "../base/format_error.ts";
 import { type DebugAltLink, type DebugLink, readDebugAltLink, readDebugLink } from "../elf/debug_links.ts";
 import { ElfFile } from "../elf/elf_file.ts";
 import type { IndexedBinary } from "./binary.ts";
