@@ -66,14 +66,12 @@ export class AbbrevTable {
     let steps = 0;
     let at = reader.at;
     // Numbers of one byte, which nearly all are, are read here; longer ones by the reader.
-    const long = (): number => {
-      reader.at = at;
-      const value = reader.uleb();
-      at = reader.at;
-      return value;
-    };
     while (at < end) {
-      const code = bytes[at] < 0x80 ? bytes[at++] : long();
+      let code = bytes[at++];
+      if (!(code < 0x80)) {
+        code = reader.ulebAt(at - 1);
+        at = reader.at;
+      }
       if (code === 0) break;
       if (others === undefined && code === count + 1) inOrder = code;
       else {
@@ -81,7 +79,11 @@ export class AbbrevTable {
         // Of equal codes the first counts, as a search from the start would find it.
         if (code > inOrder && !others.has(code)) others.set(code, count * RECORD);
       }
-      const tag = bytes[at] < 0x80 ? bytes[at++] : long();
+      let tag = bytes[at++];
+      if (!(tag < 0x80)) {
+        tag = reader.ulebAt(at - 1);
+        at = reader.at;
+      }
       const children = bytes[at++] !== 0;
       const specs = at;
       let hasCode = false;
@@ -90,8 +92,16 @@ export class AbbrevTable {
       const firstStep = steps;
       for (;;) {
         if (at >= end) reader.fail("attributes", undefined, "do not end", at);
-        const attribute = bytes[at] < 0x80 ? bytes[at++] : long();
-        const form = bytes[at] < 0x80 ? bytes[at++] : long();
+        let attribute = bytes[at++];
+        if (!(attribute < 0x80)) {
+          attribute = reader.ulebAt(at - 1);
+          at = reader.at;
+        }
+        let form = bytes[at++];
+        if (!(form < 0x80)) {
+          form = reader.ulebAt(at - 1);
+          at = reader.at;
+        }
         if (attribute === 0 && form === 0) break;
         if (attribute === DW_AT_low_pc || attribute === DW_AT_ranges) hasCode = true;
         if (form === DW_FORM_implicit_const) {

@@ -8,6 +8,9 @@ import { Reader } from "./reader.ts";
 import type { DwarfSections } from "./sections.ts";
 import { Unit } from "./unit.ts";
 
+/** Offsets of DIEs are kept in 31 bits. */
+const MOST_INFO_BYTES = 0x7fff_ffff;
+
 /** Line-number programs may add up to so many times their section. They overlap in hostile files alone. */
 const PROGRAMS_TO_LINE = 4;
 
@@ -23,10 +26,11 @@ export class DwarfFile {
   /** The file that .gnu_debugaltlink names. */
   readonly alternate: DwarfFile | undefined;
   readonly names: FunctionNames;
-  #offsets: Float64Array | undefined = undefined;
+  #offsets: Int32Array | undefined = undefined;
   #units: (Unit | undefined)[] = [];
   /** Unit headers that could not be read; the units behind them are not known. */
   problem: FormatError | undefined = undefined;
+  readonly #abbrev: Reader;
   readonly #abbrevs = new Map<string, AbbrevTable>();
   readonly #programs = new Map<number, LineProgram>();
   #programBytes = 0;
@@ -40,12 +44,13 @@ export class DwarfFile {
     this.ranges = reader(sections.ranges, ".debug_ranges");
     this.rnglists = reader(sections.rnglists, ".debug_rnglists");
     this.line = reader(sections.line, ".debug_line");
+    this.#abbrev = reader(sections.abbrev, ".debug_abbrev");
     this.alternate = alternate;
     this.names = new FunctionNames(this, names);
   }
 
   /** Offsets of all units, ascending. */
-  get unitOffsets(): Float64Array {
+  get unitOffsets(): Int32Array {
     if (this.#offsets !== undefined) return this.#offsets;
     const offsets: number[] = [];
     const reader = this.info.fork(0);
@@ -53,13 +58,16 @@ export class DwarfFile {
       while (reader.at < reader.end) {
         const at = reader.at;
         reader.at = reader.initialLength().end;
+        if (reader.at > MOST_INFO_BYTES) {
+          reader.fail("unit_length", undefined, "passes 2 GiB, which is not supported", at);
+        }
         offsets.push(at);
       }
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
       this.problem = error;
     }
-    return this.#offsets = Float64Array.from(offsets);
+    return this.#offsets = Int32Array.from(offsets);
   }
 
   /**
@@ -93,9 +101,7 @@ export class DwarfFile {
     const key = `${offset} ${formatKey(format)}`;
     let table = this.#abbrevs.get(key);
     if (table === undefined) {
-      const { abbrev, littleEndian } = this.sections;
-      const reader = new Reader(abbrev, littleEndian, ".debug_abbrev");
-      table = new AbbrevTable(reader.fork(offset), format);
+      table = new AbbrevTable(this.#abbrev.fork(offset), format);
       this.#abbrevs.set(key, table);
     }
     return table;

@@ -28,7 +28,7 @@ export class RangeList {
 
 /** Intervals that do not overlap, ascending; between them, and around them, there is none. */
 export class IntervalMap {
-  /** Interval i reaches from element i to the next, and has the number `values[i]`; -1 for none. */
+  /** Interval i reaches from element i to the next, and has the number `values[i]`; -1 for none. One more ends the last. */
   readonly #starts: Float64Array;
   readonly #values: Int32Array;
   /** The interval that the last lookup found: the next address is often near. */
@@ -45,7 +45,7 @@ export class IntervalMap {
     const last = this.#last;
     if (starts[last] <= address && address < starts[last + 1]) return this.#values[last];
     let low = 0;
-    let high = starts.length;
+    let high = this.#values.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
       if (starts[middle] <= address) low = middle + 1;
@@ -57,7 +57,7 @@ export class IntervalMap {
   }
 
   get length(): number {
-    return this.#starts.length;
+    return this.#values.length;
   }
 
   get retainedBytes(): number {
@@ -73,16 +73,19 @@ export class IntervalMap {
       out.length = 0;
       sweepAny(list, sorted, out);
     }
-    return new IntervalMap(out.low.slice(0, out.length), out.value.slice(0, out.length));
+    out.push(Infinity, 0, -1);
+    return new IntervalMap(out.low.slice(0, out.length), out.value.slice(0, out.length - 1));
   }
 }
 
 /** Intervals in the making, of one map at a time. */
 const SETTLED = new RangeList();
+let ORDER: Int32Array = new Int32Array(1024);
 
 /** Positions of the list's ranges by ascending `low`; of equal ones the earlier first. */
 function sortByLow({ length, low }: RangeList): Int32Array {
-  const order = new Int32Array(length);
+  if (length > ORDER.length) ORDER = new Int32Array(2 * length);
+  const order = ORDER;
   let ascending = true;
   let least = Infinity;
   let most = -Infinity;
@@ -101,7 +104,8 @@ function sortByLow({ length, low }: RangeList): Int32Array {
     for (let i = 0; i < length; i++) order[i] = keys[i] % length;
     return order;
   }
-  return order.sort((a, b) => low[a] - low[b] || a - b);
+  order.subarray(0, length).sort((a, b) => low[a] - low[b] || a - b);
+  return order;
 }
 
 /** Says that from `at` on `value` holds; merges with what was said before. */
@@ -114,9 +118,9 @@ function say(out: RangeList, at: Address, value: number): void {
  * The case of well-formed debug information: any two ranges are apart, or the later in the list is inside the
  * earlier. Returns false where that turns out not to be so.
  */
-function sweepNested({ low, high, value }: RangeList, order: Int32Array, out: RangeList): boolean {
+function sweepNested({ length, low, high, value }: RangeList, order: Int32Array, out: RangeList): boolean {
   const open: number[] = [];
-  for (let k = 0; k < order.length; k++) {
+  for (let k = 0; k < length; k++) {
     const one = order[k];
     while (open.length > 0 && high[open[open.length - 1]] <= low[one]) {
       const at = high[open.pop()!];
@@ -137,7 +141,7 @@ function sweepNested({ low, high, value }: RangeList, order: Int32Array, out: Ra
 }
 
 /** Any overlaps: a heap of the open ranges, the last pushed on top; ended ones leave when they come up. */
-function sweepAny({ low, high, value }: RangeList, order: Int32Array, out: RangeList): void {
+function sweepAny({ length, low, high, value }: RangeList, order: Int32Array, out: RangeList): void {
   const heap: number[] = [];
   const settle = (until: Address): void => {
     // What is on top holds until its end or `until`.
@@ -147,7 +151,7 @@ function sweepAny({ low, high, value }: RangeList, order: Int32Array, out: Range
       say(out, at, heap.length > 0 ? value[heap[0]] : -1);
     }
   };
-  for (let k = 0; k < order.length; k++) {
+  for (let k = 0; k < length; k++) {
     const one = order[k];
     settle(low[one]);
     pushLargest(heap, one);

@@ -148,6 +148,12 @@ export class Reader {
     return value;
   }
 
+  /** The unsigned LEB128 number at an offset. */
+  ulebAt(at: number): number {
+    this.at = at;
+    return this.uleb();
+  }
+
   /** Signed LEB128 as a double. */
   sleb(): number {
     const { bytes, end } = this;

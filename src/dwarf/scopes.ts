@@ -33,9 +33,6 @@ const NAME = 5;
 /** The outermost scope around it, maybe itself. */
 const ROOT = 6;
 
-/** Offsets of DIEs are kept in 31 bits. */
-const MOST_INFO_BYTES = 0x7fff_ffff;
-
 /** Filled by one scan after the other; what a unit keeps is copied out. */
 class Scratch {
   readonly ranges = new RangeList();
@@ -132,9 +129,6 @@ export class Scopes {
    * @throws {FormatError} If the unit is malformed.
    */
   static scan(unit: Unit, bounds: CodeBounds): Scopes {
-    if (unit.end > MOST_INFO_BYTES) {
-      unit.reader(unit.offset).fail("unit", unit.end, `ends past ${MOST_INFO_BYTES} bytes, which is not supported`);
-    }
     unit.readRoot();
     SCRATCH.reset();
     scan(unit, bounds, SCRATCH);

@@ -242,10 +242,12 @@ export class Unit implements DieFormat {
         code.low = this.address(reader, form);
         return true;
       case DW_AT_high_pc:
+        if (form === DW_FORM_indirect) form = indirectForm(reader);
         if (isAddressForm(form)) code.high = this.address(reader, form);
         else code.size = this.constant(reader, form, implicit);
         return true;
       case DW_AT_ranges:
+        if (form === DW_FORM_indirect) form = indirectForm(reader);
         code.rangesAreIndexed = form === DW_FORM_rnglistx;
         code.ranges = code.rangesAreIndexed ? reader.uleb() : this.offsetValue(reader, form);
         return true;

@@ -79,7 +79,7 @@ function readAranges(
       reader.fail("address_size", addressSize, `with segment_selector_size ${segmentSize} is not supported`);
     }
     const tuple = 2 * addressSize;
-    reader.at = from + Math.ceil((reader.at - from) / tuple) * tuple;
+    reader.at += (tuple - (reader.at - from) % tuple) % tuple;
     const takeRange = take(index);
     while (end - reader.at >= tuple) {
       const zero = reader.at;
