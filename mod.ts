@@ -6,7 +6,8 @@
  *
  * - decodes what it wrote: {@linkcode decodeStacks} for dumps, {@linkcode parseBpftoolDump} for what bpftool prints,
  *   {@linkcode StackBuildIdView} for single values;
- * - says where a frame is: {@linkcode BuildIdIndex} from build ID and offset to binary and symbol, and
+ * - says where a frame is: {@linkcode Symbolizer} from build ID and offset to function, file, line and inlined calls,
+ *   {@linkcode BuildIdIndex} to binary and symbol alone, {@linkcode demangle} for C++ and Rust names, and
  *   {@linkcode foldStacks} to folded stacks;
  * - reads and writes the ELF structures that this needs: {@linkcode readBuildId}, {@linkcode parseEhdr}, {@linkcode elfNotes};
  * - models how a kernel fills such a map, bit for bit, for Linux 4.17 and 6.18: {@linkcode StackMap},
@@ -140,6 +141,19 @@ export {
   type Sym,
 } from "./src/elf/headers.ts";
 export { type ElfNote, elfNotes, encodeNote } from "./src/elf/notes.ts";
+
+export {
+  altFilePaths,
+  type AltFileQuery,
+  type DebugAltLink,
+  debugFilePaths,
+  type DebugFileQuery,
+  type DebugLink,
+  debugLinkMatches,
+} from "./src/elf/debug_links.ts";
+
+// demangle
+export { demangle } from "./src/demangle/demangle.ts";
 
 // kernel
 export {

@@ -155,7 +155,11 @@ export function buildInfo(
         const at = info.length;
         const own = form >= 0x11 && form <= 0x15;
         // 0x10 ref_addr, 0x11-0x14 ref1-ref8, 0x15 ref_udata
-        const size = form === 0x10 ? (version <= 2 ? addressSize : offsetSize) : form === 0x15 ? 4 : 1 << (form - 0x11);
+        const size = form === 0x10
+          ? (version <= 2 ? addressSize : offsetSize)
+          : form === 0x15
+          ? 4
+          : 1 << (form - 0x11);
         info.push(...int(0, size));
         patches.push(() => {
           const target = labels.get(value.ref);
@@ -209,8 +213,9 @@ export function buildInfo(
 export function arangeSet(
   unit: number,
   ranges: [low: number | bigint, length: number | bigint][],
-  { littleEndian = true, is64 = false, addressSize = 8, end = true } = {},
+  options: { littleEndian?: boolean; is64?: boolean; addressSize?: number; end?: boolean } = {},
 ): number[] {
+  const { littleEndian = true, is64 = false, addressSize = 8, end = true } = options;
   const offsetSize = is64 ? 8 : 4;
   const header = [...int(2, 2, littleEndian), ...int(unit, offsetSize, littleEndian), addressSize, 0];
   const before = (is64 ? 12 : 4) + header.length;

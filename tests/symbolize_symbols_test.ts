@@ -74,7 +74,7 @@ Deno.test("where symbols overlap the one that starts last answers, and the outer
   assertEquals(symbols.find(0x1060n), { name: "outer", address: 0x1000n, size: 0x100n });
 });
 
-Deno.test("a symbol without a size reaches to the next, the end of the one around it, or of its section", () => {
+Deno.test("a symbol without a size reaches to the next or the end of its section, whatever lies around it", () => {
   const symbols = table([
     { name: "_start", type: NOTYPE, st_value: 0x1000n },
     { name: "f", st_value: 0x1100n, st_size: 0x40n },
@@ -87,7 +87,7 @@ Deno.test("a symbol without a size reaches to the next, the end of the one aroun
     "f",
     "label",
     "label",
-    undefined,
+    "label",
     "last",
     "last",
     undefined,

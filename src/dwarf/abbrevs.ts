@@ -2,9 +2,17 @@
 import {
   DW_AT_low_pc,
   DW_AT_ranges,
+  DW_AT_sibling,
+  DW_FORM_flag_present,
   DW_FORM_implicit_const,
+  DW_FORM_ref4,
+  DW_TAG_array_type,
+  DW_TAG_enumeration_type,
   DW_TAG_inlined_subroutine,
+  DW_TAG_structure_type,
   DW_TAG_subprogram,
+  DW_TAG_subroutine_type,
+  DW_TAG_union_type,
 } from "./constants.ts";
 import { type DieFormat, FIXED_AT_LEAST, formSize, formSizes } from "./forms.ts";
 import type { Reader } from "./reader.ts";
@@ -14,11 +22,17 @@ export const SCOPE_WITH_CODE = 2;
 /** Any other subprogram: a declaration, or the abstract instance of an inlined function. */
 export const SCOPE_WITHOUT_CODE = 1;
 
+/**
+ * A type whose last attribute is DW_AT_sibling, an offset of 4 bytes: where it is known to hold no code it can be passed
+ * over with all its members.
+ */
+export const TYPE_WITH_SIBLING = 8;
+
 /** Numbers of one abbreviation in {@linkcode AbbrevTable.records}, and their places. */
 export const RECORD = 4;
 /** DW_TAG. */
 export const TAG = 0;
-/** {@linkcode SCOPE_WITH_CODE}, {@linkcode SCOPE_WITHOUT_CODE} or 0; and 4 if the DIE has children. */
+/** One of the kinds above, or 0; and 4 if the DIE has children. */
 export const FLAGS = 1;
 export const HAS_CHILDREN = 4;
 /** Where its attributes stand in .debug_abbrev, pairs of attribute and form. */
@@ -26,12 +40,23 @@ export const SPECS = 2;
 /** Where its steps begin in `steps`; they end where the next one's do. */
 export const STEPS = 3;
 
+/**
+ * Most attributes of an abbreviation whose values take no bytes; more are passed over. Else a DIE of one byte could
+ * have as many attributes as .debug_abbrev has room for.
+ */
+const MOST_EMPTY = 64;
+
 /** Attributes of an abbreviation, three numbers each: attribute, form, value of DW_FORM_implicit_const. */
 export type AttributeSpecs = readonly number[];
 
 /** Tables are made here and copied out in their final size: gcc writes one for each unit. */
 let recordScratch: Int32Array = new Int32Array(4096);
 let stepScratch: Int32Array = new Int32Array(4096);
+
+function isType(tag: number): boolean {
+  return tag === DW_TAG_structure_type || tag === DW_TAG_union_type || tag === DW_TAG_enumeration_type ||
+    tag === DW_TAG_array_type || tag === DW_TAG_subroutine_type;
+}
 
 function grown(scratch: Int32Array): Int32Array {
   const out = new Int32Array(2 * scratch.length);
@@ -52,7 +77,7 @@ export class AbbrevTable {
   readonly #specs: (AttributeSpecs | undefined)[] = [];
 
   /**
-   * Reads the table at the reader's position up to the code 0 or the end of the section.
+   * Reads the table at the reader's position up to the code 0 or the end of the section; the reader is then behind it.
    *
    * @throws {FormatError} If it is cut short.
    */
@@ -87,23 +112,24 @@ export class AbbrevTable {
       const children = bytes[at++] !== 0;
       const specs = at;
       let hasCode = false;
+      let endsInSibling = false;
       let fixed = 0;
       if ((count + 2) * RECORD > recordScratch.length) recordScratch = grown(recordScratch);
       const firstStep = steps;
       for (;;) {
         if (at >= end) reader.fail("attributes", undefined, "do not end", at);
-        let attribute = bytes[at++];
-        if (!(attribute < 0x80)) {
-          attribute = reader.ulebAt(at - 1);
-          at = reader.at;
-        }
-        let form = bytes[at++];
-        if (!(form < 0x80)) {
-          form = reader.ulebAt(at - 1);
+        let attribute = bytes[at];
+        let form = bytes[at + 1];
+        // Past the end of the bytes it reads undefined, and the reader says so.
+        if ((attribute | form) < 0x80 && at + 1 < end) at += 2;
+        else {
+          attribute = reader.ulebAt(at);
+          form = reader.uleb();
           at = reader.at;
         }
         if (attribute === 0 && form === 0) break;
         if (attribute === DW_AT_low_pc || attribute === DW_AT_ranges) hasCode = true;
+        endsInSibling = attribute === DW_AT_sibling && form === DW_FORM_ref4;
         if (form === DW_FORM_implicit_const) {
           reader.at = at;
           reader.skipLeb();
@@ -125,6 +151,8 @@ export class AbbrevTable {
         ? SCOPE_WITH_CODE
         : tag === DW_TAG_subprogram
         ? SCOPE_WITHOUT_CODE
+        : endsInSibling && isType(tag)
+        ? TYPE_WITH_SIBLING
         : 0;
       const record = count++ * RECORD;
       recordScratch[record + TAG] = tag;
@@ -132,6 +160,7 @@ export class AbbrevTable {
       recordScratch[record + SPECS] = specs;
       recordScratch[record + STEPS] = firstStep;
     }
+    reader.at = at;
     recordScratch[count * RECORD + STEPS] = steps;
     this.records = recordScratch.slice(0, (count + 1) * RECORD);
     this.steps = stepScratch.slice(0, steps);
@@ -152,13 +181,16 @@ export class AbbrevTable {
 
   #readSpecs(record: number): AttributeSpecs {
     const out: number[] = [];
+    let empty = 0;
     const reader = this.#reader;
     reader.at = this.records[record + SPECS];
     for (;;) {
       const attribute = reader.uleb();
       const form = reader.uleb();
       if (attribute === 0 && form === 0) return out;
-      out.push(attribute, form, form === DW_FORM_implicit_const ? reader.sleb() : 0);
+      const implicit = form === DW_FORM_implicit_const ? reader.sleb() : 0;
+      const takesBytes = form !== DW_FORM_implicit_const && form !== DW_FORM_flag_present;
+      if (takesBytes || ++empty <= MOST_EMPTY) out.push(attribute, form, implicit);
     }
   }
 }

@@ -10,7 +10,9 @@ export const DW_UT_split_type = 0x06;
 export const DW_TAG_array_type = 0x01;
 export const DW_TAG_enumeration_type = 0x04;
 export const DW_TAG_compile_unit = 0x11;
+export const DW_TAG_structure_type = 0x13;
 export const DW_TAG_subroutine_type = 0x15;
+export const DW_TAG_union_type = 0x17;
 export const DW_TAG_inlined_subroutine = 0x1d;
 export const DW_TAG_subprogram = 0x2e;
 export const DW_TAG_partial_unit = 0x3c;
@@ -39,6 +41,12 @@ export const DW_AT_GNU_dwo_name = 0x2130;
 export const DW_AT_GNU_dwo_id = 0x2131;
 export const DW_AT_GNU_ranges_base = 0x2132;
 export const DW_AT_GNU_addr_base = 0x2133;
+
+export const DW_LANG_C89 = 0x01;
+export const DW_LANG_C = 0x02;
+export const DW_LANG_C99 = 0x0c;
+export const DW_LANG_C11 = 0x1d;
+export const DW_LANG_C17 = 0x2c;
 
 export const DW_FORM_addr = 0x01;
 export const DW_FORM_block2 = 0x03;

@@ -66,8 +66,9 @@ export class UnitCode {
     return this.#paths.intern(this.#callLines?.filePath(index) ?? "");
   }
 
+  /** Of its scopes; rows may be other units' too. */
   get retainedBytes(): number {
-    return (this.scopes?.retainedBytes ?? 0) + (this.rows?.retainedBytes ?? 0);
+    return this.scopes?.retainedBytes ?? 0;
   }
 }
 
@@ -106,8 +107,9 @@ export class Dwarf {
   readonly #options: DwarfOptions;
   readonly #splits = new Map<string, Unit>();
   #index: UnitIndex | undefined = undefined;
-  #units: (UnitCode | undefined)[] = [];
+  #units: (UnitCode | null | undefined)[] = [];
   #retained = 0;
+  readonly #counted = new Set<LineRows>();
 
   constructor(sections: DwarfSections, options: DwarfOptions) {
     const { baseHi, alternate } = options;
@@ -129,9 +131,19 @@ export class Dwarf {
    * @throws {FormatError} If it is malformed.
    */
   addSplit(sections: DwarfSections): number {
-    const units = splitUnits(new DwarfFile(sections, this.#options.baseHi, this.functions));
-    for (const unit of units) if (unit.dwoId !== undefined) this.#splits.set(unit.dwoId, unit);
-    this.#units = [];
+    const units = splitUnits(new DwarfFile(sections, this.#options.baseHi, this.functions), this.problems);
+    const ids = new Set<string>();
+    for (const unit of units) {
+      if (unit.dwoId === undefined || this.#splits.has(unit.dwoId)) continue;
+      this.#splits.set(unit.dwoId, unit);
+      ids.add(unit.dwoId);
+    }
+    // What was read without its split unit is read again.
+    this.#units.forEach((code, index) => {
+      if (code?.unit.dwoId === undefined || !ids.has(code.unit.dwoId)) return;
+      this.#retained -= code.retainedBytes;
+      this.#units[index] = undefined;
+    });
     return units.length;
   }
 
@@ -151,18 +163,25 @@ export class Dwarf {
     return this.#index;
   }
 
-  /** Unit `index`, as {@linkcode Dwarf.unitAt} gives it; read now if it was not yet. */
-  unit(index: number): UnitCode {
-    return this.#units[index] ?? this.#readUnit(index);
+  /** Unit `index`, as {@linkcode Dwarf.unitAt} gives it; read now if it was not yet. `null` if its header is malformed. */
+  unit(index: number): UnitCode | null {
+    const known = this.#units[index];
+    return known === undefined ? this.#readUnit(index) : known;
   }
 
-  #readUnit(index: number): UnitCode {
-    const unit = this.#file.unit(index);
+  #readUnit(index: number): UnitCode | null {
+    const unit = attempt(this.problems, () => this.#file.unit(index));
+    if (unit === undefined) return this.#units[index] = null;
     attempt(this.problems, () => unit.readRoot());
     const split = unit.dwoId === undefined ? undefined : this.#splits.get(unit.dwoId);
     if (split !== undefined) split.skeleton = unit;
     const code = new UnitCode(unit, split, this.#options.bounds, this.files, this.problems);
     this.#retained += code.retainedBytes;
+    // Units may share one line-number program, and its rows.
+    if (code.rows !== undefined && !this.#counted.has(code.rows)) {
+      this.#counted.add(code.rows);
+      this.#retained += code.rows.retainedBytes;
+    }
     return this.#units[index] = code;
   }
 

@@ -1,5 +1,5 @@
 // Owns DwarfFile: the sections of one file with what has been read of them: units and abbreviation tables.
-import { FormatError } from "../base/format_error.ts";
+import { attempt, FormatError } from "../base/format_error.ts";
 import { AbbrevTable } from "./abbrevs.ts";
 import { type DieFormat, formatKey } from "./forms.ts";
 import { FunctionNames, type NameTable } from "./names.ts";
@@ -14,6 +14,45 @@ const MOST_INFO_BYTES = 0x7fff_ffff;
 /** Line-number programs may add up to so many times their section. They overlap in hostile files alone. */
 const PROGRAMS_TO_LINE = 4;
 
+/** Problems that are kept of one file: a hostile one can have a malformed unit for every few bytes. */
+const MOST_PROBLEMS = 64;
+
+/** As `attempt()`, but keeps no more problems than anyone reads. */
+export function attemptUnit<T>(problems: FormatError[], read: () => T): T | undefined {
+  return attempt(problems.length < MOST_PROBLEMS ? problems : [], read);
+}
+
+/** How many times the bytes of a section are read where units or DIEs share them; compilers hardly let them. */
+const MOST_READS = 8;
+/** Bytes that are read in any case. */
+const READ_AT_LEAST = 1 << 20;
+
+/**
+ * Bounds the work that a hostile file can ask for by having many units or DIEs point into one long table or list.
+ * Reading it again and again would take time and memory that grow like the square of the file.
+ */
+export class Budget {
+  readonly #section: string;
+  #left: number;
+
+  /** @param length Size of the section in bytes. */
+  constructor(section: string, length: number) {
+    this.#section = section;
+    this.#left = READ_AT_LEAST + MOST_READS * length;
+  }
+
+  /** Counts bytes that were read. */
+  spend(count: number): void {
+    this.#left -= count;
+  }
+
+  /** @throws {FormatError} If nothing is left, for a read at `offset`. */
+  check(offset: number): void {
+    if (this.#left >= 0) return;
+    throw new FormatError("is shared by so many that it is not read again", { offset, field: this.#section });
+  }
+}
+
 /** One file's DWARF. The constructor reads nothing; keeps the sections' bytes. */
 export class DwarfFile {
   readonly sections: DwarfSections;
@@ -26,12 +65,15 @@ export class DwarfFile {
   /** The file that .gnu_debugaltlink names. */
   readonly alternate: DwarfFile | undefined;
   readonly names: FunctionNames;
+  readonly abbrevBudget: Budget;
+  readonly rangesBudget: Budget;
+  readonly rnglistsBudget: Budget;
   #offsets: Int32Array | undefined = undefined;
   #units: (Unit | undefined)[] = [];
   /** Unit headers that could not be read; the units behind them are not known. */
   problem: FormatError | undefined = undefined;
   readonly #abbrev: Reader;
-  readonly #abbrevs = new Map<string, AbbrevTable>();
+  readonly #abbrevs = new Map<string, AbbrevTable | FormatError>();
   readonly #programs = new Map<number, LineProgram>();
   #programBytes = 0;
 
@@ -47,6 +89,9 @@ export class DwarfFile {
     this.#abbrev = reader(sections.abbrev, ".debug_abbrev");
     this.alternate = alternate;
     this.names = new FunctionNames(this, names);
+    this.abbrevBudget = new Budget(".debug_abbrev", sections.abbrev.length);
+    this.rangesBudget = new Budget(".debug_ranges", sections.ranges.length);
+    this.rnglistsBudget = new Budget(".debug_rnglists", sections.rnglists.length);
   }
 
   /** Offsets of all units, ascending. */
@@ -79,6 +124,12 @@ export class DwarfFile {
     return this.#units[index] ??= new Unit(this, this.unitOffsets[index]);
   }
 
+  /** Takes a unit of a .dwp package in place of the one that its header alone would make. */
+  adopt(unit: Unit): void {
+    const index = this.unitIndexAt(unit.offset);
+    if (this.unitOffsets[index] === unit.offset) this.#units[index] = unit;
+  }
+
   /** Number of the unit that holds an offset, such as a DIE's; -1 if none does. */
   unitIndexAt(offset: number): number {
     const offsets = this.unitOffsets;
@@ -93,7 +144,7 @@ export class DwarfFile {
   }
 
   /**
-   * The abbreviations at an offset, for units of one format; read once.
+   * The abbreviations at an offset, for units of one format; read once, also if in vain.
    *
    * @throws {FormatError} If they are malformed.
    */
@@ -101,9 +152,19 @@ export class DwarfFile {
     const key = `${offset} ${formatKey(format)}`;
     let table = this.#abbrevs.get(key);
     if (table === undefined) {
-      table = new AbbrevTable(this.#abbrev.fork(offset), format);
+      const reader = this.#abbrev.fork(offset);
+      this.abbrevBudget.check(offset);
+      try {
+        table = new AbbrevTable(reader, format);
+      } catch (error) {
+        if (!(error instanceof FormatError)) throw error;
+        table = error;
+      }
+      // Of a malformed one it does not matter how far it was read.
+      this.abbrevBudget.spend((table instanceof FormatError ? reader.end : reader.at) - offset);
       this.#abbrevs.set(key, table);
     }
+    if (table instanceof FormatError) throw table;
     return table;
   }
 

@@ -46,11 +46,21 @@ export class NameTable {
   }
 }
 
+/** What one DIE tells of a function's name. */
+interface NameLink {
+  linkage: string | undefined;
+  plain: string | undefined;
+  /** DIEs that may tell more. */
+  next: number[];
+}
+
 /** Function names by the offset of their DIE; each is looked up once and kept. */
 export class FunctionNames {
   readonly #file: DwarfFile;
   readonly #table: NameTable;
   readonly #numbers = new Map<number, number>();
+  /** DIEs that names have been looked for in on the way from others. */
+  readonly #links = new Map<number, NameLink>();
 
   constructor(file: DwarfFile, table: NameTable) {
     this.#file = file;
@@ -89,18 +99,21 @@ export class FunctionNames {
       }
       const index = this.#file.unitIndexAt(die);
       if (index < 0) continue;
-      const found = this.#read(this.#file.unit(index), die, seen);
+      let found = this.#links.get(die);
+      if (found === undefined) {
+        found = this.#read(this.#file.unit(index), die);
+        // Others may come this way too, and the DIE may be long.
+        if (i > 0) this.#links.set(die, found);
+      }
+      for (const next of found.next) if (seen.length < MOST_DIES && !seen.includes(next)) seen.push(next);
       if (found.linkage !== undefined) return found.linkage;
       plain ??= found.plain;
     }
     return plain;
   }
 
-  #read(unit: Unit, die: number, chain: number[]): { linkage: string | undefined; plain: string | undefined } {
-    const out: { linkage: string | undefined; plain: string | undefined } = {
-      linkage: undefined,
-      plain: undefined,
-    };
+  #read(unit: Unit, die: number): NameLink {
+    const out: NameLink = { linkage: undefined, plain: undefined, next: [] };
     if (die < unit.firstDie || die >= unit.end) return out;
     unit.readRoot();
     unit.attributes(unit.reader(die), (attribute, form, _implicit, reader) => {
@@ -115,7 +128,7 @@ export class FunctionNames {
         case DW_AT_abstract_origin:
         case DW_AT_specification: {
           const next = unit.reference(reader, form);
-          if (next !== undefined && !chain.includes(next)) chain.push(next);
+          if (next !== undefined && out.next.length < MOST_DIES) out.next.push(next);
           return true;
         }
         default:

@@ -35,33 +35,50 @@ export function eachRange(unit: Unit, code: CodeRange, take: TakeRange): void {
 function baseOf(unit: Unit): Address {
   const from = unit.skeleton ?? unit;
   from.readRoot();
-  return from.code.low ?? 0;
+  return from.code.low ?? zeroOf(unit.file.info);
+}
+
+/** The address 0. */
+function zeroOf({ baseHi }: Reader): Address {
+  return -baseHi * 0x1_0000_0000;
 }
 
 /** DWARF 4, 2.17.3. Always of the file with the addresses: split units have no list of their own. */
 function rangeList(unit: Unit, offset: number, take: TakeRange): void {
   const { addressSize } = unit;
-  const reader = (unit.skeleton ?? unit).file.ranges.fork(offset);
+  const { file } = unit.skeleton ?? unit;
+  const reader = file.ranges.fork(offset);
+  const zero = zeroOf(reader);
   let base = baseOf(unit);
-  for (;;) {
-    const begin = reader.unsigned(addressSize);
-    const selects = addressSize === 8 ? begin >= 0xffff_ffff_ffff_ffff : begin === 2 ** (8 * addressSize) - 1;
-    if (selects) {
-      base = reader.address(addressSize);
-      continue;
+  file.rangesBudget.check(offset);
+  try {
+    for (;;) {
+      const at = reader.at;
+      const begin = reader.unsigned(addressSize);
+      if (begin >= 2 ** (8 * addressSize) - 1 && isAllOnes(reader.bytes, at, addressSize)) {
+        base = reader.address(addressSize);
+        continue;
+      }
+      const end = reader.unsigned(addressSize);
+      if (begin === 0 && end === 0) return;
+      if (base !== zero) {
+        if (begin < end) take(base + begin, base + end);
+        continue;
+      }
+      // Base 0 is written for "no base": these are addresses of maybe 64 bits, exact only as such.
+      reader.at = at;
+      const low = reader.address(addressSize);
+      const high = reader.address(addressSize);
+      if (low < high) take(low, high);
     }
-    const end = reader.unsigned(addressSize);
-    if (begin === 0 && end === 0) return;
-    if (begin < end) take(offsetFrom(reader, addressSize, base, begin), offsetFrom(reader, addressSize, base, end));
+  } finally {
+    file.rangesBudget.spend(reader.at - offset);
   }
 }
 
-/** `base` plus an offset that is a full address where the base is zero. */
-function offsetFrom(reader: Reader, addressSize: number, base: Address, offset: number): Address {
-  // Base 0 is written for "no base": then offsets are addresses of 64 bits, exact only once made relative.
-  return base === 0 && addressSize === 8 && offset > Number.MAX_SAFE_INTEGER
-    ? offset - reader.baseHi * 0x1_0000_0000
-    : base + offset;
+function isAllOnes(bytes: Uint8Array, at: number, size: number): boolean {
+  for (let i = at; i < at + size; i++) if (bytes[i] !== 0xff) return false;
+  return true;
 }
 
 /** Offset of a list in .debug_rnglists. */
@@ -75,8 +92,18 @@ function rnglistAt(unit: Unit, ranges: number, indexed: boolean): number {
 
 /** DWARF 5, 2.17.3 and 7.25. */
 function rnglist(unit: Unit, offset: number, take: TakeRange): void {
+  const { rnglists, rnglistsBudget } = unit.file;
+  const reader = rnglists.fork(offset);
+  rnglistsBudget.check(offset);
+  try {
+    readRnglist(unit, reader, take);
+  } finally {
+    rnglistsBudget.spend(reader.at - offset);
+  }
+}
+
+function readRnglist(unit: Unit, reader: Reader, take: TakeRange): void {
   const { addressSize } = unit;
-  const reader = unit.file.rnglists.fork(offset);
   let base: Address | undefined;
   const range = (low: Address | undefined, high: Address | undefined): void => {
     if (low !== undefined && high !== undefined && low < high) take(low, high);

@@ -7,9 +7,23 @@ import {
   DW_AT_high_pc,
   DW_AT_low_pc,
   DW_AT_ranges,
+  DW_LANG_C,
+  DW_LANG_C11,
+  DW_LANG_C17,
+  DW_LANG_C89,
+  DW_LANG_C99,
   DW_TAG_inlined_subroutine,
 } from "./constants.ts";
-import { FLAGS, HAS_CHILDREN, RECORD, SCOPE_WITH_CODE, SCOPE_WITHOUT_CODE, STEPS, TAG } from "./abbrevs.ts";
+import {
+  FLAGS,
+  HAS_CHILDREN,
+  RECORD,
+  SCOPE_WITH_CODE,
+  SCOPE_WITHOUT_CODE,
+  STEPS,
+  TAG,
+  TYPE_WITH_SIBLING,
+} from "./abbrevs.ts";
 import { FIXED_AT_LEAST, SIZE_BLOCK, SIZE_LEB, skipForm, skipVariable } from "./forms.ts";
 import type { FunctionNames } from "./names.ts";
 import { IntervalMap, RangeList } from "./interval_map.ts";
@@ -32,6 +46,9 @@ const FUNCTION = 4;
 const NAME = 5;
 /** The outermost scope around it, maybe itself. */
 const ROOT = 6;
+
+/** Their types hold no functions. Those of C++ and Rust may. */
+const C_LANGUAGES: readonly number[] = [DW_LANG_C89, DW_LANG_C, DW_LANG_C99, DW_LANG_C11, DW_LANG_C17];
 
 /** Filled by one scan after the other; what a unit keeps is copied out. */
 class Scratch {
@@ -146,6 +163,7 @@ function scan(unit: Unit, bounds: CodeBounds, scratch: Scratch): void {
   const { parents } = scratch;
   const reader = unit.reader(unit.firstDie);
   const { bytes } = reader;
+  const typesHaveNoCode = C_LANGUAGES.includes(unit.language);
   let at = unit.firstDie;
   let parent = -1;
   while (at < end) {
@@ -192,6 +210,13 @@ function scan(unit: Unit, bounds: CodeBounds, scratch: Scratch): void {
       if (at > end) reader.fail("DIE", undefined, "passes the end of its unit", die);
     }
     if ((flags & HAS_CHILDREN) !== 0) {
+      if ((flags & TYPE_WITH_SIBLING) !== 0 && typesHaveNoCode) {
+        const sibling = unit.offset + reader.view.getUint32(at - 4, reader.littleEndian);
+        if (sibling > at && sibling < end) {
+          at = sibling;
+          continue;
+        }
+      }
       parents.push(parent);
       parent = scope;
     } else if (parents.length === 0) return;

@@ -9,6 +9,7 @@ import {
   DW_AT_GNU_dwo_name,
   DW_AT_GNU_ranges_base,
   DW_AT_high_pc,
+  DW_AT_language,
   DW_AT_low_pc,
   DW_AT_name,
   DW_AT_ranges,
@@ -105,6 +106,7 @@ export class Unit implements DieFormat {
   skeleton: Unit | undefined = undefined;
 
   // Of the root DIE.
+  language = 0;
   name = "";
   compDir = "";
   /** DW_AT_stmt_list. */
@@ -205,6 +207,9 @@ export class Unit implements DieFormat {
           return true;
         case DW_AT_GNU_ranges_base:
           this.#rangesBase = this.offsetValue(reader, form);
+          return true;
+        case DW_AT_language:
+          this.language = this.constant(reader, form, implicit);
           return true;
         case DW_AT_stmt_list:
           this.stmtList = this.offsetValue(reader, form);

@@ -1,7 +1,7 @@
 // Owns the way from an address to the unit with its code: .debug_aranges, and for units it leaves out their root DIE.
 import { attempt, type FormatError } from "../base/format_error.ts";
 import { DW_UT_compile, DW_UT_skeleton } from "./constants.ts";
-import type { DwarfFile } from "./dwarf_file.ts";
+import { attemptUnit, type DwarfFile } from "./dwarf_file.ts";
 import { IntervalMap, RangeList } from "./interval_map.ts";
 import { eachRange } from "./ranges.ts";
 import { type Address, Reader } from "./reader.ts";
@@ -39,7 +39,7 @@ export function indexUnits(file: DwarfFile, bounds: CodeBounds): UnitIndex {
   attempt(problems, () => readAranges(file, covered, take));
   for (let index = 0; index < offsets.length; index++) {
     if (covered[index] !== 0) continue;
-    attempt(problems, () => {
+    attemptUnit(problems, () => {
       const one = file.unit(index);
       if (one.type !== DW_UT_compile && one.type !== DW_UT_skeleton) return;
       one.readRoot();
@@ -71,8 +71,9 @@ function readAranges(
     const { end, is64 } = reader.initialLength();
     reader.end = end;
     reader.skip(2); // version; LLVM and binutils do not look at it either
-    const index = file.unitIndexAt(reader.offset(is64));
-    const debugInfoOffset = index < 0 ? -1 : offsets[index];
+    const debugInfoOffset = reader.offset(is64);
+    const index = file.unitIndexAt(debugInfoOffset);
+    const isUnit = offsets[index] === debugInfoOffset;
     const addressSize = reader.u8();
     const segmentSize = reader.u8();
     if (![1, 2, 4, 8].includes(addressSize) || segmentSize !== 0) {
@@ -81,6 +82,7 @@ function readAranges(
     const tuple = 2 * addressSize;
     reader.at += (tuple - (reader.at - from) % tuple) % tuple;
     const takeRange = take(index);
+    let some = false;
     while (end - reader.at >= tuple) {
       const zero = reader.at;
       const low = reader.address(addressSize);
@@ -89,11 +91,12 @@ function readAranges(
         reader.at = zero;
         if (reader.unsigned(addressSize) === 0) break;
         reader.skip(addressSize);
-      } else if (debugInfoOffset >= 0) {
-        covered[index] = 1;
+      } else if (isUnit) {
+        some = true;
         takeRange(low, low + length);
       }
     }
+    if (some) covered[index] = 1;
     reader.end = aranges.length;
     reader.at = end;
   }

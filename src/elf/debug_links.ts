@@ -93,6 +93,14 @@ export function readDebugAltLink(file: ElfFile): DebugAltLink | undefined {
  * damaged file, and none against a forged one.
  *
  * @param bytes The whole file.
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { debugLinkMatches } from "@bpf/stackmap";
+ *
+ * const bytes = new TextEncoder().encode("123456789");
+ * assert(debugLinkMatches({ name: "bash.debug", crc: 0xcbf43926 }, bytes));
+ * ```
  */
 export function debugLinkMatches(link: DebugLink, bytes: Uint8Array): boolean {
   return crc32(bytes) === link.crc;
@@ -132,7 +140,7 @@ export interface DebugFileQuery {
   buildId?: Uint8Array | undefined;
   /** Its link. */
   link?: DebugLink | undefined;
-  /** Folders of debug files in the order to search; {@linkcode DEFAULT_DEBUG_ROOT} alone if not given. */
+  /** Folders of debug files in the order to search; `/usr/lib/debug` alone if not given. */
   roots?: readonly string[] | undefined;
 }
 
@@ -150,6 +158,20 @@ export interface DebugFileQuery {
  * character, `.`, `..`, empty, or longer than 255 bytes gives no paths. A file that links to itself is left out.
  * Bytes that are not UTF-8 have become U+FFFD, and such a file is not found. Build ids under 2 bytes give no
  * paths, and neither do those that make a name over 255 bytes.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { debugFilePaths } from "@bpf/stackmap";
+ *
+ * const link = { name: "tool.debug", crc: 0 };
+ * assertEquals(debugFilePaths({ path: "/usr/bin/tool", buildId: Uint8Array.of(0xab, 0xcd, 0xef), link }), [
+ *   "/usr/lib/debug/.build-id/ab/cdef.debug",
+ *   "/usr/bin/tool.debug",
+ *   "/usr/bin/.debug/tool.debug",
+ *   "/usr/lib/debug/usr/bin/tool.debug",
+ * ]);
+ * ```
  */
 export function debugFilePaths(query: DebugFileQuery): string[] {
   const { path, buildId, link, roots = [DEFAULT_DEBUG_ROOT] } = query;
@@ -175,7 +197,7 @@ export interface AltFileQuery {
   /** Path of the file that has the link, separated by `/`, symbolic links resolved; without it, relative names give
    * no path of their own. */
   path?: string | undefined;
-  /** Folders of debug files in the order to search; {@linkcode DEFAULT_DEBUG_ROOT} alone if not given. */
+  /** Folders of debug files in the order to search; `/usr/lib/debug` alone if not given. */
   roots?: readonly string[] | undefined;
   /**
    * Leave out the link's own path unless it is below one of `roots`; false if not given. For services that look up
@@ -215,6 +237,18 @@ function hasDotDot(path: string): boolean {
  * The name is a hostile file's choice, and by design may be absolute or lead upwards: the first path can be any
  * (`/dev/zero`, `../../etc/passwd`). Open only regular files, or ask for `onlyRoots`. The others stay in the roots:
  * `..` after `/.dwz/` gives none. A name that is empty or has a zero character gives no path but by build id.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { altFilePaths } from "@bpf/stackmap";
+ *
+ * const link = { name: "../../.dwz/x86_64-linux-gnu/libc6.debug", buildId: Uint8Array.of(0x12, 0x34) };
+ * assertEquals(altFilePaths({ link, path: "/usr/lib/debug/.build-id/ab/cdef.debug" }), [
+ *   "/usr/lib/debug/.dwz/x86_64-linux-gnu/libc6.debug",
+ *   "/usr/lib/debug/.build-id/12/34.debug",
+ * ]);
+ * ```
  */
 export function altFilePaths(query: AltFileQuery): string[] {
   const { link, path, roots = [DEFAULT_DEBUG_ROOT], onlyRoots = false } = query;

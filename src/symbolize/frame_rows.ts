@@ -12,7 +12,10 @@ export interface SymbolizedFrame {
   name: string | undefined;
   /** The name as it stands in the source, for C++ and Rust; `name` itself where that is not mangled. */
   demangled: string | undefined;
-  /** Path of the source file, absolute where the compiler said so; `undefined` if not known. */
+  /**
+   * Path of the source file, absolute where the compiler said so; where there is no line, the bare name that a symbol
+   * table may have of it. `undefined` if not known.
+   */
   file: string | undefined;
   /** Line in it, from 1; 0 for code that is of no line; `undefined` if not known. */
   line: number | undefined;
@@ -41,6 +44,9 @@ export const FROM_DWARF = 2;
  */
 const MOST_INLINED = 128;
 
+/** The file, without a directory, is what the symbol table says of the symbol. */
+export const FILE_OF_SYMBOL = -1;
+
 /** Symbolized frames, one element of each column a frame. */
 export class FrameRows {
   length = 0;
@@ -50,7 +56,7 @@ export class FrameRows {
   from: Uint8Array;
   /** and the number of the name there. */
   name: Int32Array;
-  /** Number of the path in the DWARF's files; 0 if not known. */
+  /** Number of the path in the DWARF's files; 0 if not known; or {@linkcode FILE_OF_SYMBOL}. */
   file: Int32Array;
   /** -1 if not known. */
   line: Int32Array;
@@ -111,8 +117,8 @@ export function appendFrames(
   if (dwarf !== undefined) {
     const address = dwarf.address(addressHi, addressLo);
     const unit = dwarf.unitAt(address);
-    if (unit >= 0) {
-      const code = dwarf.unit(unit);
+    const code = unit < 0 ? null : dwarf.unit(unit);
+    if (code !== null) {
       const { scopes, rows: lines } = code;
       const row = lines === undefined ? -1 : lines.lookup(address);
       let scope = scopes === undefined ? -1 : scopes.lookup(address);
@@ -132,11 +138,53 @@ export function appendFrames(
     }
   }
   if (symbol >= 0) {
-    if (rows.length === before) rows.push(program, FROM_SYMBOLS, symbol, 0, -1, -1);
+    if (rows.length === before) rows.push(program, FROM_SYMBOLS, symbol, FILE_OF_SYMBOL, -1, -1);
     else {
-      rows.from[rows.length - 1] = FROM_SYMBOLS;
-      rows.name[rows.length - 1] = symbol;
+      const last = rows.length - 1;
+      rows.from[last] = FROM_SYMBOLS;
+      rows.name[last] = symbol;
+      if (rows.file[last] === 0) rows.file[last] = FILE_OF_SYMBOL;
     }
   }
   return rows.length > before;
+}
+
+/** Linkage name of a row. */
+export function nameOf(rows: FrameRows, row: number, { symbols, dwarf }: FrameNames): string | undefined {
+  const name = rows.name[row];
+  if (rows.from[row] === FROM_SYMBOLS) return symbols!.name(name);
+  return name === 0 ? undefined : dwarf!.functions.names[name];
+}
+
+/** Path of a row's source file. */
+export function fileOf(rows: FrameRows, row: number, { symbols, dwarf }: FrameNames): string | undefined {
+  const file = rows.file[row];
+  if (file === FILE_OF_SYMBOL) return symbols!.file(rows.name[row]);
+  return file === 0 ? undefined : dwarf!.files.names[file];
+}
+
+/** Where a row's name is from. */
+export function sourceOf(rows: FrameRows, row: number, { symbols }: FrameNames): FrameSource {
+  return rows.from[row] === FROM_SYMBOLS ? symbols!.kindOf(rows.name[row]) ?? ".symtab" : "DWARF";
+}
+
+/** A row as an object. @param demangled What its name is in the source. */
+export function frameOf(
+  rows: FrameRows,
+  row: number,
+  names: FrameNames,
+  demangled: (name: string) => string,
+): SymbolizedFrame {
+  const name = nameOf(rows, row, names);
+  const line = rows.line[row];
+  const column = rows.column[row];
+  return {
+    name,
+    demangled: name === undefined ? undefined : demangled(name),
+    file: fileOf(rows, row, names),
+    line: line < 0 ? undefined : line,
+    column: column < 0 ? undefined : column,
+    inlined: rows.inlined[row] === 1,
+    source: sourceOf(rows, row, names),
+  };
 }

@@ -1,5 +1,6 @@
 // Owns the names of a symbol table: decoded when asked for, and cut where the string table is made to be blown up.
 import { CUT_MARK, decodeText, stringAt, stringEnd } from "../elf/string_table.ts";
+import { HAS_FILE } from "./symbol_order.ts";
 
 /** Most bytes of one name. The longest that C++ compilers emit have some tens of thousands. */
 const MAX_SYMBOL_NAME = 0x10000;
@@ -29,7 +30,7 @@ export class SymbolNames {
   readonly #offsets: Uint32Array;
   #limit: number | undefined = undefined;
 
-  /** @param offsets Where in `strings` the name of each symbol begins. */
+  /** @param offsets Where in `strings` the name of each symbol begins, with {@linkcode HAS_FILE}. */
   constructor(strings: Uint8Array, offsets: Uint32Array) {
     this.#strings = strings;
     this.#offsets = offsets;
@@ -37,7 +38,11 @@ export class SymbolNames {
 
   /** Name of symbol `index`; made anew at each call. */
   get(index: number): string {
-    const at = this.#offsets[index];
+    return this.at(this.offset(index));
+  }
+
+  /** The name at an offset of the strings. */
+  at(at: number): string {
     if (this.#text === undefined && !this.#isBytes) this.#makeText();
     const text = this.#text;
     if (text !== undefined) {
@@ -68,7 +73,12 @@ export class SymbolNames {
 
   /** Where in the strings the name of symbol `index` begins. */
   offset(index: number): number {
-    return this.#offsets[index];
+    return this.#offsets[index] & (HAS_FILE - 1);
+  }
+
+  /** Whether the source file of symbol `index` is known. */
+  hasFile(index: number): boolean {
+    return this.#offsets[index] >= HAS_FILE;
   }
 
   #findLimit(): number {
@@ -79,11 +89,11 @@ export class SymbolNames {
     const budget = Math.max(NAMES_AT_LEAST, NAMES_TO_STRINGS * size);
     let left = budget;
     for (let i = 0; i < offsets.length; i++) {
-      const stop = Math.min(offsets[i] + MAX_SYMBOL_NAME, size);
-      let at = offsets[i];
+      const stop = Math.min(this.offset(i) + MAX_SYMBOL_NAME, size);
+      let at = this.offset(i);
       if (text === undefined) { while (at < stop && strings[at] !== 0) at++; }
       else while (at < stop && text.charCodeAt(at) !== 0) at++;
-      left -= at - offsets[i];
+      left -= at - this.offset(i);
       if (left < 0) return Math.max(SHORT_NAME, Math.floor(budget / offsets.length));
     }
     return MAX_SYMBOL_NAME;

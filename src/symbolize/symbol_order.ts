@@ -11,8 +11,11 @@ export interface OrderedSymbols {
   endLo: Uint32Array;
   /** 1 where the symbol has no size of its own. */
   unsized: Uint8Array;
-  /** Offset of the name in the string table. */
+  /** Offset of the name in the string table; and {@linkcode HAS_FILE}. */
   name: Uint32Array;
+  /** Where symbols of one source file begin, and where in the string table its name is; see {@linkcode HAS_FILE}. */
+  fileFrom: Uint32Array;
+  fileName: Uint32Array;
   /**
    * Where symbols overlap: `outerOf[k]` is a symbol and `outer[k]` the nearest one before it that ends later, so
    * addresses after the first may still be inside the second. `outerOf` ascends.
@@ -20,6 +23,12 @@ export interface OrderedSymbols {
   outerOf: Int32Array;
   outer: Int32Array;
 }
+
+/**
+ * Set in the offset of a name whose symbol is of a source file that is known: of the last in `fileFrom` at or before it.
+ * Files whose functions stand together need few entries, and the symbols between them, which are of no file, none.
+ */
+export const HAS_FILE = 0x8000_0000;
 
 /** Whether unsigned a < b, of 64-bit numbers in halves. */
 function less(aHi: number, aLo: number, bHi: number, bLo: number): boolean {
@@ -75,8 +84,8 @@ function wins({ sizeHi, sizeLo }: SymbolColumns, a: number, b: number): boolean 
  * - Of several symbols at one address the largest wins, of equal ones the later in the table, as in llvm-symbolizer.
  * - The symbol with the greatest start wins among those that contain an address; where it has ended, one that
  *   began before and reaches further (a hot function around a cold island) answers.
- * - A symbol without a size, as assembly leaves them, reaches to the next symbol, the end of the symbol it lies
- *   in, or the end of its section, whichever comes first.
+ * - A symbol without a size, as assembly leaves them, reaches to the next symbol or the end of its section, as in
+ *   addr2line; llvm-symbolizer lets it reach into the next section.
  */
 export function orderSymbols(columns: SymbolColumns): OrderedSymbols {
   const { addressHi, addressLo, sizeHi, sizeLo, limitHi, limitLo } = columns;
@@ -97,16 +106,28 @@ export function orderSymbols(columns: SymbolColumns): OrderedSymbols {
     endLo: new Uint32Array(count),
     unsized: new Uint8Array(count),
     name: new Uint32Array(count),
+    fileFrom: new Uint32Array(0),
+    fileName: new Uint32Array(0),
     outerOf: new Int32Array(0),
     outer: new Int32Array(0),
   };
   const { startHi, startLo, endHi, endLo } = out;
+  const fileFrom: number[] = [];
+  const fileName: number[] = [];
   for (let i = 0; i < count; i++) {
     const from = order[i];
     startHi[i] = addressHi[from];
     startLo[i] = addressLo[from];
     out.name[i] = columns.name[from];
+    const file = columns.file[from];
+    if (file === 0) continue;
+    out.name[i] = (out.name[i] | HAS_FILE) >>> 0;
+    if (fileName[fileName.length - 1] === columns.files[file]) continue;
+    fileFrom.push(i);
+    fileName.push(columns.files[file]);
   }
+  out.fileFrom = Uint32Array.from(fileFrom);
+  out.fileName = Uint32Array.from(fileName);
   const outerOf: number[] = [];
   const outer: number[] = [];
   // Symbols that reach beyond all that began after them, the farthest at the bottom.
@@ -127,7 +148,6 @@ export function orderSymbols(columns: SymbolColumns): OrderedSymbols {
         }
       };
       if (i + 1 < count) cap(startHi[i + 1], startLo[i + 1]);
-      if (depth > 0) cap(endHi[open[depth - 1]], endLo[open[depth - 1]]);
       cap(limitHi[from], limitLo[from]);
       if (hi === 0xffff_ffff && lo === 0xffff_ffff) {
         // The last symbol, with no section to end it: one byte, rather than all that follows.

@@ -14,9 +14,12 @@ import {
   SHT_DYNSYM,
   SHT_NOBITS,
   SHT_SYMTAB,
+  STB_LOCAL,
+  STT_FILE,
   STT_FUNC,
   STT_GNU_IFUNC,
   STT_NOTYPE,
+  STT_OBJECT,
 } from "../uapi/elf.ts";
 
 /**
@@ -37,6 +40,10 @@ export interface SymbolColumns {
   /** End of the symbol's section as an address, where a symbol without a size has to stop; 0 if not known. */
   limitHi: Uint32Array;
   limitLo: Uint32Array;
+  /** For local symbols the number of the source file in `files`; 0 where none is named. */
+  file: Uint16Array;
+  /** Where in `strings` the names of source files are (STT_FILE); that at 0 is of none. */
+  files: Uint32Array;
   /** The string table. */
   strings: Uint8Array;
 }
@@ -123,6 +130,12 @@ export function captureSymbols(file: ElfFile, from: SymbolSection): SymbolCaptur
   };
 }
 
+/** Names that begin later are not read: offsets are kept in 31 bits. */
+const MOST_STRINGS = 0x8000_0000;
+
+/** Source files that a table names; symbols of any more have none. */
+const MOST_FILES = 0xffff;
+
 /** Most bytes that `.gnu_debugdata` may unpack to; that of the largest programs takes some megabytes. */
 const MOST_MINI_DEBUG = 1 << 26;
 
@@ -198,34 +211,40 @@ const NO_SYMBOLS: SymbolColumns = {
   name: NO_WORDS,
   limitHi: NO_WORDS,
   limitLo: NO_WORDS,
+  file: new Uint16Array(0),
+  files: new Uint32Array(1),
   strings: new Uint8Array(0),
 };
 
 function joinColumns([first = NO_SYMBOLS, second]: SymbolColumns[]): SymbolColumns {
   if (second === undefined) return first;
   const count = first.count + second.count;
-  const join = <T extends Uint8Array | Uint32Array>(a: T, b: T, out: T): T => {
+  const join = <T extends Uint8Array | Uint16Array | Uint32Array>(a: T, b: T, out: T): T => {
     out.set(a);
     out.set(b, a.length);
     return out;
   };
-  const words = (a: Uint32Array, b: Uint32Array) => join(a, b, new Uint32Array(count));
+  const words = (a: Uint32Array, b: Uint32Array) => join(a, b, new Uint32Array(a.length + b.length));
+  const boundary = first.strings.length;
   return {
     count,
     addressHi: words(first.addressHi, second.addressHi),
     addressLo: words(first.addressLo, second.addressLo),
     sizeHi: words(first.sizeHi, second.sizeHi),
     sizeLo: words(first.sizeLo, second.sizeLo),
-    name: words(first.name, second.name.map((offset) => offset + first.strings.length)),
+    name: words(first.name, second.name.map((offset) => offset + boundary)),
     limitHi: words(first.limitHi, second.limitHi),
     limitLo: words(first.limitLo, second.limitLo),
-    strings: join(first.strings, second.strings, new Uint8Array(first.strings.length + second.strings.length)),
+    // The second is .dynsym, which names no files.
+    file: join(first.file, second.file, new Uint16Array(count)),
+    files: first.files,
+    strings: join(first.strings, second.strings, new Uint8Array(boundary + second.strings.length)),
   };
 }
 
 /**
- * Reads the code symbols: STT_FUNC and STT_GNU_IFUNC of any section, STT_NOTYPE of an executable one (assembly
- * often says no more), all of them defined and with a name. Data, sections, files, TLS, absolute and common
+ * Reads the code symbols: STT_FUNC and STT_GNU_IFUNC of any section, STT_NOTYPE (assembly often says no more) and
+ * STT_OBJECT (constants between functions) of an executable one, all of them defined and with a name. Other data, sections, files, TLS, absolute and common
  * symbols and mapping symbols are left out. On 32-bit ARM the Thumb bit is dropped from addresses.
  *
  * The columns are new; `strings` is the capture's.
@@ -238,6 +257,9 @@ function readColumns(capture: SymbolCapture): SymbolColumns {
   const infoAt = is64 ? 4 : 12;
   const shndxAt = is64 ? 6 : 14;
   const keep = new Uint32Array(total);
+  const fileOf = new Uint16Array(total);
+  const files: number[] = [0];
+  let file = 0;
   let count = 0;
   const sectionOf = (i: number): number => {
     const shndx = view.getUint16(i * entry + shndxAt, littleEndian);
@@ -246,12 +268,20 @@ function readColumns(capture: SymbolCapture): SymbolColumns {
   };
   for (let i = 1; i < total; i++) {
     const type = bytes[i * entry + infoAt] & 15;
-    if (type !== STT_FUNC && type !== STT_NOTYPE && type !== STT_GNU_IFUNC) continue;
+    if (type === STT_FILE) {
+      const name = view.getUint32(i * entry, littleEndian);
+      // It is the file of the local symbols that follow; linkers end the last one's with a name of nothing.
+      file = name < strings.length && strings[name] !== 0 && files.length <= MOST_FILES ? files.push(name) - 1 : 0;
+    }
+    if (type !== STT_FUNC && type !== STT_NOTYPE && type !== STT_OBJECT && type !== STT_GNU_IFUNC) continue;
     const section = sectionOf(i);
     if (section === SHN_UNDEF) continue;
-    if (type === STT_NOTYPE && executable[section] !== 1) continue;
+    if ((type === STT_NOTYPE || type === STT_OBJECT) && executable[section] !== 1) continue;
     const name = view.getUint32(i * entry, littleEndian);
-    if (!(name < strings.length) || strings[name] === 0 || isMappingSymbol(strings, name)) continue;
+    if (!(name < strings.length && name < MOST_STRINGS) || strings[name] === 0 || isMappingSymbol(strings, name)) {
+      continue;
+    }
+    fileOf[count] = bytes[i * entry + infoAt] >>> 4 === STB_LOCAL ? file : 0;
     keep[count++] = i;
   }
   const column = () => new Uint32Array(count);
@@ -264,6 +294,8 @@ function readColumns(capture: SymbolCapture): SymbolColumns {
     name: column(),
     limitHi: column(),
     limitLo: column(),
+    file: fileOf.slice(0, count),
+    files: Uint32Array.from(files),
     strings,
   };
   for (let k = 0; k < count; k++) {

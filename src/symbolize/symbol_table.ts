@@ -48,17 +48,17 @@ interface SecondTable {
 }
 
 /**
- * The code symbols of one file, sorted, in typed arrays: 16 bytes a symbol besides the string table.
+ * The code symbols of one file, sorted, in typed arrays: at most 16 bytes a symbol besides the string table.
  *
  * Addresses are virtual addresses of the file, as `nm` prints them, not of a process. Which symbol answers for an
  * address that several contain:
  *
  * - of those at the same address the largest, of equal ones the later in the table, as in llvm-symbolizer;
  * - else the one that starts last among those that contain it;
- * - a symbol without a size reaches to the next symbol, the end of the symbol around it, or the end of its section.
+ * - a symbol without a size reaches to the next symbol or the end of its section.
  *
- * STT_FUNC, STT_GNU_IFUNC and, in executable sections, STT_NOTYPE take part; data, mapping symbols (`$x`),
- * undefined and absolute symbols do not.
+ * STT_FUNC, STT_GNU_IFUNC and, in executable sections, STT_NOTYPE and STT_OBJECT take part; other data, mapping symbols
+ * (`$x`), undefined and absolute symbols do not.
  *
  * A name of more than 64 KiB is cut, and ends in "…". In a hostile file a name can begin at every byte of one
  * long string: where the names of a table add up to more than 1 MiB and more than 4 times its string table (real
@@ -89,6 +89,8 @@ export class SymbolTable {
   readonly kind: SymbolTableKind | undefined;
   readonly #second: SecondTable | undefined;
   readonly #names: SymbolNames;
+  readonly #fileFrom: Uint32Array;
+  readonly #fileName: Uint32Array;
   readonly #outerOf: Int32Array;
   readonly #outer: Int32Array;
   /** Set where the symbols span 2 GiB or more; then the narrow columns are empty. */
@@ -121,6 +123,8 @@ export class SymbolTable {
     this.kind = kind;
     this.#second = second;
     this.#names = new SymbolNames(strings, ordered.name);
+    this.#fileFrom = ordered.fileFrom;
+    this.#fileName = ordered.fileName;
     this.#outerOf = ordered.outerOf;
     this.#outer = ordered.outer;
     this.#baseHi = count > 0 ? startHi[0] | 0 : 0;
@@ -210,6 +214,8 @@ export class SymbolTable {
       name: column(),
       limitHi: column(),
       limitLo: column(),
+      file: new Uint16Array(all.length),
+      files: new Uint32Array(1),
       strings: new Uint8Array(0),
     };
     const encoder = new TextEncoder();
@@ -344,6 +350,20 @@ export class SymbolTable {
     return second !== undefined && this.#names.offset(this.#check(index)) >= second.from ? second.kind : this.kind;
   }
 
+  /** Name of the source file that the table gives a local symbol (STT_FILE), without its directory. */
+  file(index: number): string | undefined {
+    if (!this.#names.hasFile(this.#check(index))) return undefined;
+    const from = this.#fileFrom;
+    let low = 0;
+    let high = from.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (from[middle] <= index) low = middle + 1;
+      else high = middle;
+    }
+    return this.#names.at(this.#fileName[low - 1]);
+  }
+
   /** Virtual address of symbol `index`. */
   address(index: number): bigint {
     this.#check(index);
@@ -371,7 +391,8 @@ export class SymbolTable {
     const wide = this.#wide === undefined ? 0 : 17 * this.length;
     const overlaps = this.#outerOf.byteLength + this.#outer.byteLength;
     const columns = this.#pairs.byteLength + this.#index.byteLength;
-    return columns + overlaps + wide + this.#names.retainedBytes;
+    const files = this.#fileFrom.byteLength + this.#fileName.byteLength;
+    return columns + overlaps + wide + files + this.#names.retainedBytes;
   }
 }
 

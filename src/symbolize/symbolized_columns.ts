@@ -1,13 +1,25 @@
 // Owns SymbolizedColumns: the answer to a batch of frames, in columns that turn into names when asked.
 import { demangle } from "../demangle/demangle.ts";
 import {
+  fileOf,
   type FrameNames,
+  frameOf,
   type FrameRows,
   type FrameSource,
-  FROM_SYMBOLS,
+  nameOf,
+  sourceOf,
   type SymbolizedFrame,
 } from "./frame_rows.ts";
 import { RESOLVE_REASONS, type ResolvedColumns, type ResolveReason } from "./resolution.ts";
+
+// The constructor, for this room alone: its parameters are no part of the public surface.
+let make: (
+  first: Uint32Array,
+  depth: Uint32Array,
+  resolved: ResolvedColumns,
+  rows: FrameRows,
+  programs: readonly (FrameNames | undefined)[],
+) => SymbolizedColumns;
 
 /**
  * Many addresses symbolized. Address i has `depth[i]` frames, in the rows from `first[i]` on, innermost first. Equal
@@ -35,8 +47,11 @@ export class SymbolizedColumns {
   readonly #programs: readonly (FrameNames | undefined)[];
   readonly #demangled = new Map<string, string>();
 
-  /** What {@linkcode Symbolizer.lookupColumns} returns. */
-  constructor(
+  static {
+    make = (...parts) => new SymbolizedColumns(...parts);
+  }
+
+  private constructor(
     first: Uint32Array,
     depth: Uint32Array,
     resolved: ResolvedColumns,
@@ -59,19 +74,22 @@ export class SymbolizedColumns {
     return row;
   }
 
+  #names(row: number): FrameNames {
+    return this.#programs[this.#rows.program[this.#check(row)]]!;
+  }
+
   /** Linkage name of frame `row`; see {@linkcode SymbolizedFrame}. */
   name(row: number): string | undefined {
-    const rows = this.#rows;
-    const { symbols, dwarf } = this.#programs[rows.program[this.#check(row)]]!;
-    const name = rows.name[row];
-    if (rows.from[row] === FROM_SYMBOLS) return symbols!.name(name);
-    return name === 0 ? undefined : dwarf!.functions.names[name];
+    return nameOf(this.#rows, row, this.#names(row));
   }
 
   /** Name of frame `row` as it stands in the source. */
   demangled(row: number): string | undefined {
     const name = this.name(row);
-    if (name === undefined) return undefined;
+    return name === undefined ? undefined : this.#demangle(name);
+  }
+
+  #demangle(name: string): string {
     let demangled = this.#demangled.get(name);
     if (demangled === undefined) this.#demangled.set(name, demangled = demangle(name));
     return demangled;
@@ -79,31 +97,17 @@ export class SymbolizedColumns {
 
   /** Path of the source file of frame `row`. */
   file(row: number): string | undefined {
-    const rows = this.#rows;
-    const file = rows.file[this.#check(row)];
-    return file === 0 ? undefined : this.#programs[rows.program[row]]!.dwarf!.files.names[file];
+    return fileOf(this.#rows, row, this.#names(row));
   }
 
   /** Where the name of frame `row` is from. */
   source(row: number): FrameSource {
-    const rows = this.#rows;
-    const { symbols } = this.#programs[rows.program[this.#check(row)]]!;
-    return rows.from[row] === FROM_SYMBOLS ? symbols!.kindOf(rows.name[row]) ?? ".symtab" : "DWARF";
+    return sourceOf(this.#rows, row, this.#names(row));
   }
 
   /** Frame `row` as an object. */
   frame(row: number): SymbolizedFrame {
-    const line = this.line[this.#check(row)];
-    const column = this.column[row];
-    return {
-      name: this.name(row),
-      demangled: this.demangled(row),
-      file: this.file(row),
-      line: line < 0 ? undefined : line,
-      column: column < 0 ? undefined : column,
-      inlined: this.inlined[row] === 1,
-      source: this.source(row),
-    };
+    return frameOf(this.#rows, row, this.#names(row), (name) => this.#demangle(name));
   }
 
   /** The frames of address `index`, innermost first; none where {@linkcode SymbolizedColumns.reason} tells why. */
@@ -119,4 +123,9 @@ export class SymbolizedColumns {
       ? undefined
       : RESOLVE_REASONS[this.resolved.reason[index]] as ResolveReason;
   }
+}
+
+/** Columns of what was looked up. */
+export function symbolizedColumns(...parts: Parameters<typeof make>): SymbolizedColumns {
+  return make(...parts);
 }

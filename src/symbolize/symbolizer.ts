@@ -1,10 +1,11 @@
 // Owns Symbolizer: files in, asynchronously; for a build id plus file offset functions, files and lines out, at once.
 import { attempt, type FormatError } from "../base/format_error.ts";
+import { demangle } from "../demangle/demangle.ts";
 import { type DebugAltLink, type DebugLink, readDebugAltLink, readDebugLink } from "../elf/debug_links.ts";
 import { ElfFile } from "../elf/elf_file.ts";
 import type { IndexedBinary } from "./binary.ts";
 import { type AddResult, BuildIdIndex, noSymbolReason } from "./build_id_index.ts";
-import { appendFrames, type FrameNames, FrameRows, type SymbolizedFrame } from "./frame_rows.ts";
+import { appendFrames, type FrameNames, frameOf, FrameRows, type SymbolizedFrame } from "./frame_rows.ts";
 import {
   type FrameColumns,
   innermostRows,
@@ -14,7 +15,7 @@ import {
 } from "./resolution.ts";
 import { Program } from "./program.ts";
 import type { PageSize } from "./segments.ts";
-import { SymbolizedColumns } from "./symbolized_columns.ts";
+import { type SymbolizedColumns, symbolizedColumns } from "./symbolized_columns.ts";
 
 /** Most bytes that the compressed sections of one file may unpack to, where nothing else is said. */
 const MOST_SECTION_BYTES = 1 << 30;
@@ -23,14 +24,6 @@ const MOST_SECTION_BYTES = 1 << 30;
 const HAS_ADDRESS: readonly boolean[] = RESOLVE_REASONS.map((reason) =>
   ["resolved", "no-symbols", "malformed-symbols", "no-symbol-here", "stripped"].includes(reason)
 );
-
-const NOTHING_RESOLVED: ResolvedColumns = {
-  binary: new Int32Array(1),
-  symbol: new Int32Array(1),
-  addressHi: new Uint32Array(1),
-  addressLo: new Uint32Array(1),
-  reason: new Uint8Array(1),
-};
 
 /** What a {@linkcode Symbolizer} may be told. */
 export interface SymbolizerOptions {
@@ -100,6 +93,8 @@ export class Symbolizer {
   readonly #maxBytes: number;
   readonly #maxSectionBytes: number;
   #calls = 0;
+  /** The frames of one address, before they become objects. */
+  readonly #rows = new FrameRows(8);
 
   /**
    * A symbolizer without binaries.
@@ -137,6 +132,16 @@ export class Symbolizer {
    * @returns What became of it. Malformed parts are in `problems`; the others were taken.
    * @throws {FormatError} If `bytes` are not ELF or end inside the ELF header.
    * @throws {RangeError} If `options.buildId` is empty.
+   * @example
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { ELFCLASS64, ELFDATA2LSB, encodeEhdr, Symbolizer } from "@bpf/stackmap";
+   *
+   * const e_ident = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, ELFCLASS64, ELFDATA2LSB, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+   * const symbolizer = new Symbolizer();
+   * const { status, debugInfo } = await symbolizer.add(encodeEhdr({ e_ident }), { buildId: Uint8Array.of(1, 2) });
+   * assertEquals([status, debugInfo], ["added", false]); // a header alone: no DWARF, no symbols
+   * ```
    */
   async add(
     bytes: Uint8Array,
@@ -172,6 +177,14 @@ export class Symbolizer {
    * @param fileOffset File offset in bytes, unsigned 64 bits.
    * @param options `returnAddress`: the frame is not the innermost of its stack. Then it points after a call, and is
    *   looked up one byte earlier; `address` is still that of the frame.
+   * @example
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { Symbolizer } from "@bpf/stackmap";
+   *
+   * const build_id = new Uint8Array(20).fill(7);
+   * assertEquals(new Symbolizer().lookup(build_id, 0x1136n), { frames: [], reason: "no-such-binary" });
+   * ```
    */
   lookup(buildId: Uint8Array, fileOffset: bigint, options: { returnAddress?: boolean } = {}): Symbolization {
     const { binary, address, reconstructed, reason } = this.#index.resolve(buildId, fileOffset, options);
@@ -191,7 +204,15 @@ export class Symbolizer {
   /**
    * Symbolizes a virtual address of a binary's file, as `nm` prints and `addr2line` takes them.
    *
-   * @param address Unsigned 64 bits; others have no frames.
+   * @param address Unsigned 64 bits.
+   * @example
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { Symbolizer } from "@bpf/stackmap";
+   *
+   * const { reason } = new Symbolizer().lookupAddress(Uint8Array.of(0xab, 0xcd), 0x401136n);
+   * assertEquals(reason, "no-such-binary");
+   * ```
    */
   lookupAddress(buildId: Uint8Array, address: bigint): Symbolization {
     const binary = this.#index.binary(buildId);
@@ -207,7 +228,8 @@ export class Symbolizer {
   ): Pick<Symbolization, "frames" | "reason" | "problem"> {
     const program = this.#programs[binary.index];
     if (program !== undefined) program.lastUsed = ++this.#calls;
-    const rows = new FrameRows(8);
+    const rows = this.#rows;
+    rows.length = 0;
     const names: FrameNames = { symbols: binary.symbols, dwarf: program?.dwarf };
     const hi = Number(address >> 32n);
     const lo = Number(address & 0xffff_ffffn);
@@ -216,14 +238,9 @@ export class Symbolizer {
     const found = appendFrames(rows, 0, names, hi, lo, symbol);
     if (program?.dwarf?.retainedBytes !== before) this.#keepLimit();
     if (found) {
-      const columns = new SymbolizedColumns(
-        Uint32Array.of(0),
-        Uint32Array.of(rows.length),
-        NOTHING_RESOLVED,
-        rows,
-        [names],
-      );
-      return { frames: columns.frames(0) };
+      const frames: SymbolizedFrame[] = [];
+      for (let row = 0; row < rows.length; row++) frames.push(frameOf(rows, row, names, demangle));
+      return { frames };
     }
     const problem = program?.dwarf?.problems[0] ?? binary.problems[0];
     const why = reason ?? noSymbolReason(binary);
@@ -261,6 +278,15 @@ export class Symbolizer {
    *
    * @param addresses Upper and lower 32 bits of each. @param options `returnAddress`: all are.
    * @throws {RangeError} If the columns differ in length.
+   * @example
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { Symbolizer } from "@bpf/stackmap";
+   *
+   * const addresses = { hi: Uint32Array.of(0), lo: Uint32Array.of(0x401136) };
+   * const answer = new Symbolizer().lookupAddresses(Uint8Array.of(0xab, 0xcd), addresses);
+   * assertEquals(answer.reason(0), "no-such-binary");
+   * ```
    */
   lookupAddresses(
     buildId: Uint8Array,
@@ -331,7 +357,7 @@ export class Symbolizer {
       if (depth[i] > 0) reason[i] = 0;
     }
     this.#keepLimit();
-    return new SymbolizedColumns(first, depth, resolved, rows, programs);
+    return symbolizedColumns(first, depth, resolved, rows, programs);
   }
 
   /**

@@ -1,5 +1,6 @@
 // Owns the list of differences that were looked at: each with its cause, whose fault it is, and what shows it.
-import type { Chain } from "./answers.ts";
+import type { Chain, Frame } from "./answers.ts";
+import { lookupText, symbolFacts } from "./elf_facts.ts";
 import type { Subject } from "./subject.ts";
 
 /** An address where the answers differ. */
@@ -25,6 +26,44 @@ export interface KnownDifference {
   matches(difference: Difference): boolean;
 }
 
+function samePlace(a: Frame, b: Frame): boolean {
+  return a.file === b.file && a.line === b.line && a.column === b.column;
+}
+
+/** A name without what compilers append to a clone's. */
+function bare(name: string | undefined): string | undefined {
+  return name?.replace(/\..*/, "");
+}
+
+/** Whether both are alike but for the outermost name. */
+function onlyOutermostNameDiffers(ours: Chain, theirs: Chain): boolean {
+  return ours.length === theirs.length && ours.length > 0 &&
+    ours.every((one, i) => samePlace(one, theirs[i]) && (i === ours.length - 1 || one.name === theirs[i].name));
+}
+
+function linksAlternate(subject: Subject): boolean {
+  return subject.files.some(({ path, alternate }) => alternate !== undefined && path === subject.asked);
+}
+
+/** Whether `theirs` has no name, or the plain name of a member whose linkage name is elsewhere: "end" of "…3endEv". */
+function missesName(ours: Frame, theirs: Frame): boolean {
+  if (ours.name === undefined) return false;
+  return theirs.name === undefined || ours.name.includes(`${theirs.name.length}${theirs.name}`);
+}
+
+/** Whether a name is that of a symbol without size or code. */
+function isLtoMark(subject: Subject, name: string | undefined): boolean {
+  const facts = symbolFacts(subject.asked).get(name ?? "") ?? [];
+  return facts.length > 0 && facts.every(({ size, executable }) => size === 0n && !executable);
+}
+
+/** Whether `theirs` is `ours` behind the relative directory that `ours` begins with already. */
+function repeatsDirectory(ours: string | undefined, theirs: string | undefined): boolean {
+  if (ours === undefined || theirs === undefined || !theirs.endsWith(`/${ours}`)) return false;
+  const directory = theirs.slice(0, -ours.length);
+  return !directory.startsWith("/") && ours.startsWith(directory);
+}
+
 /** Asked in this order; the first that matches takes the difference. */
 export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
   {
@@ -33,16 +72,69 @@ export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
     fault: "oracle",
     evidence: "readelf -p .gnu_debugaltlink FILE; readelf --debug-dump=info FILE | grep alt",
     matches: ({ subject, ours, theirs, gnu }) =>
-      subject.files.some(({ path, alternate }) => alternate !== undefined && path === subject.asked) &&
-      ours.length === theirs.length &&
+      linksAlternate(subject) && ours.length === theirs.length &&
       ours.every((one, i) =>
-        one.file === theirs[i].file && one.line === theirs[i].line &&
-        (one.name === theirs[i].name || (theirs[i].name === undefined && one.name !== undefined))
+        samePlace(one, theirs[i]) &&
+        (one.name === theirs[i].name || missesName(one, theirs[i]) ||
+          (i === ours.length - 1 && isLtoMark(subject, theirs[i].name)))
       ) &&
-      // addr2line reads them: where it was asked and has as many frames, its names must be ours.
+      // addr2line reads them: where it was asked and has as many frames, its names must be ours; or the outermost one,
+      // which it gives to frames whose name it does not know.
       (gnu === undefined || gnu.length !== ours.length ||
         ours.every((one, i) =>
-          theirs[i].name !== undefined || gnu[i].name === undefined || gnu[i].name === one.name
+          theirs[i].name !== undefined || gnu[i].name === undefined || gnu[i].name === one.name ||
+          bare(gnu[i].name) === bare(gnu[gnu.length - 1].name)
         )),
+  },
+  {
+    cause: "llvm-symbolizer takes a symbol without a size to reach beyond its section: .plt is called _init",
+    fault: "oracle",
+    evidence: "readelf -sW FILE; readelf -SW FILE; addr2line knows nothing there",
+    matches: ({ subject, address, ours, theirs, gnu }) => {
+      if (ours.length > 0 || theirs.length !== 1 || theirs[0].line !== undefined) return false;
+      if (gnu !== undefined && gnu.length > 0) return false;
+      const facts = symbolFacts(subject.asked).get(theirs[0].name ?? "") ?? [];
+      return facts.length > 0 && facts.every(({ size, sectionEnd }) => size === 0n && sectionEnd <= address);
+    },
+  },
+  {
+    cause: "llvm-symbolizer takes marks of link-time optimisation, in a section without code, for functions",
+    fault: "oracle",
+    evidence: "readelf -sW FILE: NOTYPE, size 0, in a section that has no X in readelf -SW FILE",
+    matches: ({ subject, ours, theirs }) =>
+      theirs.length > 0 && isLtoMark(subject, theirs[theirs.length - 1].name) &&
+      (onlyOutermostNameDiffers(ours, theirs) ||
+        (ours.length === 0 && theirs.length === 1 && theirs[0].line === undefined)),
+  },
+  {
+    cause: "llvm-symbolizer takes a symbol with an empty name for a function",
+    fault: "oracle",
+    evidence: "readelf -sW FILE; addr2line knows nothing there",
+    matches: ({ ours, theirs, gnu }) =>
+      ours.length === 0 && theirs.length === 1 && theirs[0].name === undefined && theirs[0].line === undefined &&
+      (gnu === undefined || gnu.length === 0),
+  },
+  {
+    cause:
+      "llvm-symbolizer 14 shows no inlined calls of a unit in a .dwp file whose skeleton describes them as well",
+    fault: "oracle",
+    evidence: "llvm-dwarfdump --lookup=ADDRESS FILE shows a DW_TAG_inlined_subroutine there: asked at each",
+    matches: ({ subject, address, ours, theirs }) =>
+      subject.name.includes("fsplit-dwarf-inlining + dwp") && theirs.length > 0 && ours.length > theirs.length &&
+      samePlace(ours[0], theirs[0]) && ours[ours.length - 1].name === theirs[theirs.length - 1].name &&
+      lookupText(subject.asked, address).includes("DW_TAG_inlined_subroutine"),
+  },
+  {
+    cause:
+      "llvm-symbolizer 14 puts the compilation directory before directory 0, which is the compilation directory",
+    fault: "oracle",
+    evidence: "DWARF 5, 6.2.4, directories; llvm-dwarfdump --debug-line FILE: dir_index 0; mended in later LLVM " +
+      "(DWARFDebugLine.cpp, getFileNameByIndex: unless v5 DirIdx == 0)",
+    matches: ({ ours, theirs }) =>
+      ours.length === theirs.length &&
+      ours.every((one, i) =>
+        one.name === theirs[i].name && one.line === theirs[i].line && one.column === theirs[i].column &&
+        (one.file === theirs[i].file || repeatsDirectory(one.file, theirs[i].file))
+      ),
   },
 ];

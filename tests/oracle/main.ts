@@ -50,9 +50,10 @@ async function runAll(
   ws: Workspace,
   recipes: readonly Recipe[],
   Symbolizer: SymbolizerClass,
-): Promise<[Score[], Skipped[]]> {
+): Promise<[Score[], Skipped[], string[]]> {
   const scores: Score[][] = recipes.map(() => []);
   const skipped: Skipped[] = [];
+  const failures: string[] = [];
   const options = { addresses: Number(values.addresses), seed: Number(values.seed) };
   let next = 0;
   const work = async (): Promise<void> => {
@@ -66,7 +67,14 @@ async function runAll(
       }
       try {
         for (const subject of await make()) {
-          const score = await measure(ws, Symbolizer, subject, options);
+          const score = await measure(ws, Symbolizer, subject, options).catch((error: unknown) => {
+            // A file that could not be made is skipped; one that we fail on is a failure.
+            failures.push(
+              `${subject.name}: ${error instanceof Error ? error.stack ?? error.message : String(error)}`,
+            );
+            return undefined;
+          });
+          if (score === undefined) continue;
           scores[index].push(score);
           const text = scoreText(score, Number(values.examples));
           if (text !== "") console.log(text);
@@ -78,7 +86,7 @@ async function runAll(
     }
   };
   await Promise.all(Array.from({ length: Number(values.jobs) }, work));
-  return [scores.flat(), skipped];
+  return [scores.flat(), skipped, failures];
 }
 
 async function main(): Promise<number> {
@@ -104,10 +112,11 @@ async function main(): Promise<number> {
     console.log(`seed ${values.seed}, ${values.addresses} addresses of each subject, in ${ws.directory}`);
     const start = performance.now();
     const Symbolizer = await loadSymbolizer(values.symbolizer);
-    const [scores, skipped] = await runAll(ws, recipes, Symbolizer);
+    const [scores, skipped, failures] = await runAll(ws, recipes, Symbolizer);
     const clock = (): string => `${((performance.now() - start) / 1000).toFixed(0)} s`;
-    let good = scores.every(passes);
+    let good = scores.every(passes) && failures.length === 0;
     let done = scores.length;
+    for (const text of failures) console.log(`FAILED ${text}`);
     const sections = [`\n${tableText(scores, skipped)}\n\n${totalText(scores)}\nafter ${clock()}`];
     if (takes("pairs")) {
       const { results, text, passed } = await comparePairs(ws, Symbolizer, Number(values.seed));
