@@ -108,8 +108,8 @@ function lookAll(sections: DwarfSections, split?: DwarfSections): void {
     rows.length = 0;
     appendFrames(rows, 0, { symbols: undefined, dwarf }, 0, address, -1);
     for (let i = 0; i < rows.length; i++) {
-      assert(dwarf.functions.names[rows.name[i]] !== undefined);
-      assert(dwarf.files.names[rows.file[i]] !== undefined);
+      const names = { symbols: undefined, dwarf };
+      assert(rows.name(i, names) !== "" && rows.file(i, names) !== "");
     }
   }
   assert(dwarf.retainedBytes >= 0 && dwarf.missingSplits.length < 100 && dwarf.problems.length < 200);

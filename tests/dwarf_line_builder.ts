@@ -3,6 +3,7 @@ import { LineProgram } from "../src/dwarf/line_program.ts";
 import type { LineContext } from "../src/dwarf/line_program.ts";
 import type { LineRows } from "../src/dwarf/line_rows.ts";
 import { Reader } from "../src/dwarf/reader.ts";
+import { TextTable } from "../src/dwarf/text_table.ts";
 
 /** Unsigned LEB128. */
 export function uleb(value: number | bigint): number[] {
@@ -122,10 +123,9 @@ export function lineContext(
   const { littleEndian = true, baseHi = 0, ...rest } = more;
   return {
     line: new Reader(section, littleEndian, ".debug_line", baseHi),
-    str: new Uint8Array(0),
-    lineStr: new Uint8Array(0),
+    str: new TextTable(new Uint8Array(0)),
+    lineStr: new TextTable(new Uint8Array(0)),
     compDir: "/src",
-    unitName: "a.c",
     addressSize: 8,
     ...rest,
   };

@@ -3,10 +3,11 @@ import { assert, assertEquals, assertLess } from "@std/assert";
 import { LineProgram } from "../src/dwarf/line_program.ts";
 import { lineContext, lineProgram, lineUnit, Opcodes, text, uleb } from "./dwarf_line_builder.ts";
 import { fuzzParser } from "./fuzz.ts";
+import { TextTable } from "../src/dwarf/text_table.ts";
 
 const STRINGS = {
-  str: new TextEncoder().encode("a\0bcd\0"),
-  lineStr: new TextEncoder().encode("/comp\0dir\0name.c\0"),
+  str: new TextTable(new TextEncoder().encode("a\0bcd\0")),
+  lineStr: new TextTable(new TextEncoder().encode("/comp\0dir\0name.c\0")),
   stringAtIndex: (index: number): string | undefined => index < 3 ? "x".repeat(index) : undefined,
 };
 
@@ -137,7 +138,7 @@ Deno.test("file tables are not believed how many entries they have", () => {
 });
 
 Deno.test("paths that share one long string are not all kept", () => {
-  const lineStr = new Uint8Array(0x10000).fill(0x61);
+  const lineStr = new TextTable(new Uint8Array(0x10000).fill(0x61));
   const files = 4000;
   const tables = [0, 0, 1, 1, 0x1f, ...uleb(files), ...Array(4 * files).fill(0)];
   const program = lineProgram({ tables }, { lineStr });

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { FormatError } from "../mod.ts";
 import { LineProgram } from "../src/dwarf/line_program.ts";
 import { lineContext, lineProgram, lineUnit, Opcodes, rowsOf, text, uleb } from "./dwarf_line_builder.ts";
+import { TextTable } from "../src/dwarf/text_table.ts";
 
 const o = new Opcodes();
 
@@ -293,9 +294,9 @@ Deno.test("files that the program defines follow those of the header", () => {
 Deno.test("version 5 names in every form, and parts of every form passed over", () => {
   const bytes = (text: string) => new TextEncoder().encode(text);
   const strings = {
-    str: bytes("..\0in str\0"),
-    lineStr: bytes("\0/comp\0in line_str\0"),
-    altStr: bytes(".in alt\0"),
+    str: new TextTable(bytes("..\0in str\0")),
+    lineStr: new TextTable(bytes("\0/comp\0in line_str\0")),
+    altStr: new TextTable(bytes(".in alt\0")),
     stringAtIndex: (index: number) => index === 9 ? undefined : `string ${index}`,
   };
   for (const is64 of [false, true]) {

@@ -6,6 +6,7 @@ import { assert, assertEquals } from "@std/assert";
 import { ElfFile } from "../src/elf/elf_file.ts";
 import { LineProgram } from "../src/dwarf/line_program.ts";
 import { lineContext } from "./dwarf_line_builder.ts";
+import { TextTable } from "../src/dwarf/text_table.ts";
 
 const HEADER = `
 static inline __attribute__((always_inline)) int twice(int x) {
@@ -79,8 +80,8 @@ function compare(cwd: string, path: string): { addresses: number; paths: number 
   const context = lineContext(sectionOf(file, ".debug_line"), {
     littleEndian: file.littleEndian,
     addressSize: file.is64 ? 8 : 4,
-    str: sectionOf(file, ".debug_str"),
-    lineStr: sectionOf(file, ".debug_line_str"),
+    str: new TextTable(sectionOf(file, ".debug_str")),
+    lineStr: new TextTable(sectionOf(file, ".debug_line_str")),
     compDir: cwd,
   });
   const linked = file.ehdr.e_type !== 1;

@@ -37,10 +37,7 @@ async function run(host: Host, parsed: ParsedArgs): Promise<number> {
   const files = parsed.values.get("elf") ?? [];
   if (files.length !== 1) throw new UsageError("addr2line needs one --elf");
   const offsets = parsed.flags.has("offsets");
-  const texts = parsed.operands.length > 0
-    ? parsed.operands
-    : host.readInput().split("\n").filter((line) => line.trim() !== "");
-  const addresses = parseAddresses(texts);
+  const addresses = parseAddresses(parsed.operands.length > 0 ? parsed.operands.join("\n") : host.readInput());
   const symbolizer = new Symbolizer();
   const added = await addWithDebugFiles(host, symbolizer, files[0], host.readFile(files[0]), {
     roots: parsed.values.get("debug-root"),
@@ -54,11 +51,12 @@ async function run(host: Host, parsed: ParsedArgs): Promise<number> {
   const answer = offsets
     ? symbolizer.lookupColumns(frameColumns(buildId, addresses, parsed.flags.has("return-addresses")))
     : symbolizer.lookupAddresses(buildId, addresses, { returnAddress: parsed.flags.has("return-addresses") });
-  host.write(format(answer, texts.length, parsed));
+  host.write(format(answer, addresses.lo.length, parsed));
   if (why) {
-    texts.forEach((text, i) => {
+    addresses.lo.forEach((lo, i) => {
       const reason = answer.reason(i);
-      if (reason !== undefined) host.writeError(`${text}: ${reason}\n`);
+      const address = (BigInt(addresses.hi[i]) << 32n) | BigInt(lo);
+      if (reason !== undefined) host.writeError(`0x${address.toString(16)}: ${reason}\n`);
     });
   }
   return EXIT_OK;
@@ -69,16 +67,36 @@ interface Addresses {
   lo: Uint32Array;
 }
 
-function parseAddresses(texts: readonly string[]): Addresses {
-  const hi = new Uint32Array(texts.length);
-  const lo = new Uint32Array(texts.length);
-  texts.forEach((text, i) => {
-    const digits = /^\s*(?:0[xX])?([0-9a-fA-F]{1,16})\s*$/.exec(text)?.[1];
-    if (digits === undefined) throw new UsageError(`${JSON.stringify(text)} is no address: hexadecimal, 64 bits`);
-    lo[i] = parseInt(digits.slice(-8), 16);
-    hi[i] = digits.length > 8 ? parseInt(digits.slice(0, -8), 16) : 0;
-  });
-  return { hi, lo };
+/** Addresses, a line each; empty lines count for nothing. Read digit by digit: there may be very many. */
+function parseAddresses(text: string): Addresses {
+  const hi: number[] = [];
+  const lo: number[] = [];
+  for (let at = 0, end = 0; at < text.length; at = end + 1) {
+    end = text.indexOf("\n", at);
+    if (end < 0) end = text.length;
+    let from = at;
+    let to = end;
+    while (from < to && text.charCodeAt(from) <= 0x20) from++;
+    while (to > from && text.charCodeAt(to - 1) <= 0x20) to--;
+    if (from === to) continue;
+    const fail = () =>
+      new UsageError(`${JSON.stringify(text.slice(from, to))} is no address: hexadecimal, 64 bits`);
+    const digits = text.charCodeAt(from) === 0x30 && (text.charCodeAt(from + 1) | 0x20) === 0x78 ? from + 2 : from;
+    if (to - digits < 1 || to - digits > 16) throw fail();
+    let high = 0;
+    let low = 0;
+    for (let i = digits; i < to; i++) {
+      const code = text.charCodeAt(i);
+      const letter = (code | 0x20) - 0x57;
+      const digit = code >= 0x30 && code <= 0x39 ? code - 0x30 : letter >= 10 && letter <= 15 ? letter : -1;
+      if (digit < 0) throw fail();
+      high = ((high << 4) | (low >>> 28)) >>> 0;
+      low = ((low << 4) | digit) >>> 0;
+    }
+    hi.push(high);
+    lo.push(low);
+  }
+  return { hi: Uint32Array.from(hi), lo: Uint32Array.from(lo) };
 }
 
 function frameColumns(buildId: Uint8Array, { hi, lo }: Addresses, returnAddresses: boolean) {
@@ -95,9 +113,7 @@ function format(answer: SymbolizedColumns, count: number, parsed: ParsedArgs): s
   const texts = new Map<number, string>();
   const place = (row: number): string => {
     const file = answer.file(row);
-    return file === undefined
-      ? "??:0:0"
-      : `${file}:${Math.max(answer.line[row], 0)}:${Math.max(answer.column[row], 0)}`;
+    return file === undefined ? "??:0:0" : `${file}:${answer.line(row) ?? 0}:${answer.column(row) ?? 0}`;
   };
   const name = (row: number): string => (linkage ? answer.name(row) : answer.demangled(row)) ?? "??";
   let out = "";

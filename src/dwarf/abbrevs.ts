@@ -70,10 +70,13 @@ export class AbbrevTable {
   readonly records: Int32Array;
   /** How to pass over a DIE's values: a count of bytes, or one of the negative kinds of {@linkcode formSize}. */
   readonly steps: Int32Array;
+  /** Whether a DIE may be a DW_TAG_inlined_subroutine. */
+  readonly hasInlined: boolean;
   /** Codes from 1 to this are those of the records in order; others are looked up. */
   readonly inOrder: number;
   readonly #others: Map<number, number> | undefined;
-  readonly #reader: Reader;
+  /** Of .debug_abbrev, to read attributes with. */
+  readonly reader: Reader;
   readonly #specs: (AttributeSpecs | undefined)[] = [];
 
   /**
@@ -84,9 +87,10 @@ export class AbbrevTable {
   constructor(reader: Reader, format: DieFormat) {
     const sizes = formSizes(format);
     const { bytes, end } = reader;
-    this.#reader = reader.fork(0);
+    this.reader = reader.fork(0);
     let others: Map<number, number> | undefined;
     let inOrder = 0;
+    let hasInlined = false;
     let count = 0;
     let steps = 0;
     let at = reader.at;
@@ -154,6 +158,7 @@ export class AbbrevTable {
         : endsInSibling && isType(tag)
         ? TYPE_WITH_SIBLING
         : 0;
+      if (tag === DW_TAG_inlined_subroutine) hasInlined = true;
       const record = count++ * RECORD;
       recordScratch[record + TAG] = tag;
       recordScratch[record + FLAGS] = kind | (children ? HAS_CHILDREN : 0);
@@ -165,6 +170,7 @@ export class AbbrevTable {
     this.records = recordScratch.slice(0, (count + 1) * RECORD);
     this.steps = stepScratch.slice(0, steps);
     this.inOrder = inOrder;
+    this.hasInlined = hasInlined;
     this.#others = others;
   }
 
@@ -182,7 +188,7 @@ export class AbbrevTable {
   #readSpecs(record: number): AttributeSpecs {
     const out: number[] = [];
     let empty = 0;
-    const reader = this.#reader;
+    const reader = this.reader;
     reader.at = this.records[record + SPECS];
     for (;;) {
       const attribute = reader.uleb();

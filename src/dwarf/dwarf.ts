@@ -1,6 +1,6 @@
 // Owns Dwarf: the debug information of one program, and what of it has been read: units, scopes and lines on demand.
-import { attempt, type FormatError } from "../base/format_error.ts";
-import { DwarfFile } from "./dwarf_file.ts";
+import type { FormatError } from "../base/format_error.ts";
+import { attemptUnit, DwarfFile } from "./dwarf_file.ts";
 import type { LineProgram } from "./line_program.ts";
 import type { LineRows } from "./line_rows.ts";
 import { NameTable } from "./names.ts";
@@ -14,38 +14,64 @@ import { type CodeBounds, indexUnits, type UnitIndex } from "./unit_index.ts";
 /** Files of a unit from here on are not known; line tables can't name them either. */
 const MOST_FILES = 0xffff;
 
-/** One unit with what lookups need of it, read when first asked for. */
+/** What the units of one program share. */
+interface Shared {
+  readonly bounds: CodeBounds;
+  readonly paths: NameTable;
+  readonly problems: FormatError[];
+  /** Counts bytes that are kept from now on. */
+  keep(bytes: number): void;
+}
+
+/** One unit with what lookups need of it, each part read when first asked for. */
 export class UnitCode {
   /** The unit with the code's addresses and lines; of split DWARF the skeleton. */
   readonly unit: Unit;
-  readonly scopes: Scopes | undefined;
-  readonly #lines: LineProgram | undefined;
   /** Its line table, decoded. */
   readonly rows: LineRows | undefined;
+  /** Whether functions may be inlined in it. If not, and a symbol names the function, nobody needs its scopes. */
+  readonly hasInlined: boolean;
+  /** Bytes kept for its scopes. */
+  scopeBytes = 0;
   /** Has the names of the scopes. */
   readonly #split: Unit;
+  readonly #shared: Shared;
+  readonly #lines: LineProgram | undefined;
   readonly #callLines: LineProgram | undefined;
-  readonly #paths: NameTable;
   readonly #files: number[] = [];
+  #scopes: Scopes | null | undefined = undefined;
 
-  constructor(
-    unit: Unit,
-    split: Unit | undefined,
-    bounds: CodeBounds,
-    paths: NameTable,
-    problems: FormatError[],
-  ) {
+  constructor(unit: Unit, split: Unit | undefined, shared: Shared) {
+    const { problems } = shared;
     this.unit = unit;
     this.#split = split ?? unit;
-    this.#paths = paths;
-    attempt(problems, () => unit.readRoot());
-    this.scopes = attempt(problems, () => Scopes.scan(this.#split, bounds));
-    this.#lines = attempt(problems, () => linesOf(unit));
+    this.#shared = shared;
+    attemptUnit(problems, () => unit.readRoot());
+    this.hasInlined = attemptUnit(problems, () => this.#split.abbrevs.hasInlined) ?? false;
+    this.#lines = attemptUnit(problems, () => linesOf(unit));
     this.rows = this.#lines?.rows;
     if (this.#lines?.problem !== undefined) problems.push(this.#lines.problem);
     // GNU's compiler gives a split unit a file table of its own; LLVM's uses the skeleton's.
-    const own = split === undefined ? undefined : attempt(problems, () => linesOf(split));
+    const own = split === undefined ? undefined : attemptUnit(problems, () => linesOf(split));
     this.#callLines = own ?? this.#lines;
+  }
+
+  /** Its functions and inlined calls; `null` if they are malformed. */
+  get scopes(): Scopes | null {
+    return this.#scopes === undefined ? this.#readScopes() : this.#scopes;
+  }
+
+  #readScopes(): Scopes | null {
+    const { problems, bounds, keep } = this.#shared;
+    const scopes = attemptUnit(problems, () => {
+      const { file, offset, end } = this.#split;
+      file.infoBudget.check(offset); // skeletons may share a split unit
+      file.infoBudget.spend(end - offset);
+      return Scopes.scan(this.#split, bounds);
+    });
+    this.scopeBytes = scopes?.retainedBytes ?? 0;
+    keep(this.scopeBytes);
+    return this.#scopes = scopes ?? null;
   }
 
   /** Number of a scope's name in {@linkcode Dwarf.functions}: linkage name, else plain name; 0 for none. */
@@ -56,19 +82,14 @@ export class UnitCode {
   /** Number in {@linkcode Dwarf.files} of the path of file `index`, as `rows` say it; 0 for none. */
   file(index: number): number {
     if (index > MOST_FILES) return 0;
-    return this.#files[index] ??= this.#paths.intern(this.#lines?.filePath(index) ?? "");
+    return this.#files[index] ??= this.#shared.paths.intern(this.#lines?.filePath(index) ?? "");
   }
 
   /** The same of the file of a scope's call. */
   callFile(scope: number): number {
     const index = this.scopes!.callFile(scope);
     if (index > MOST_FILES || this.#callLines === this.#lines) return this.file(index);
-    return this.#paths.intern(this.#callLines?.filePath(index) ?? "");
-  }
-
-  /** Of its scopes; rows may be other units' too. */
-  get retainedBytes(): number {
-    return this.scopes?.retainedBytes ?? 0;
+    return this.#shared.paths.intern(this.#callLines?.filePath(index) ?? "");
   }
 }
 
@@ -77,12 +98,11 @@ function linesOf(unit: Unit): LineProgram | undefined {
   const { file, stmtList } = unit;
   if (stmtList === undefined || file.line.bytes.length === 0) return undefined;
   return file.lineProgram(unit.contributions.line + stmtList, {
-    str: file.sections.str,
-    lineStr: file.sections.lineStr,
+    str: file.str,
+    lineStr: file.lineStr,
     stringAtIndex: (index) => unit.stringAtIndex(index),
-    ...(file.alternate === undefined ? {} : { altStr: file.alternate.sections.str }),
+    ...(file.alternate === undefined ? {} : { altStr: file.alternate.str }),
     compDir: (unit.skeleton ?? unit).compDir,
-    unitName: unit.name,
     addressSize: unit.addressSize,
   });
 }
@@ -109,6 +129,7 @@ export class Dwarf {
   #index: UnitIndex | undefined = undefined;
   #units: (UnitCode | null | undefined)[] = [];
   #retained = 0;
+  readonly #shared: Shared;
   readonly #counted = new Set<LineRows>();
 
   constructor(sections: DwarfSections, options: DwarfOptions) {
@@ -117,6 +138,12 @@ export class Dwarf {
     const { info, str, line, lineStr } = sections;
     this.functions = new NameTable(info.length + str.length + (alternate?.str.length ?? 0));
     this.files = new NameTable(line.length + lineStr.length + str.length);
+    this.#shared = {
+      bounds: options.bounds,
+      paths: this.files,
+      problems: this.problems,
+      keep: (bytes) => this.#retained += bytes,
+    };
     this.#file = new DwarfFile(
       sections,
       baseHi,
@@ -141,7 +168,7 @@ export class Dwarf {
     // What was read without its split unit is read again.
     this.#units.forEach((code, index) => {
       if (code?.unit.dwoId === undefined || !ids.has(code.unit.dwoId)) return;
-      this.#retained -= code.retainedBytes;
+      this.#retained -= code.scopeBytes;
       this.#units[index] = undefined;
     });
     return units.length;
@@ -170,13 +197,12 @@ export class Dwarf {
   }
 
   #readUnit(index: number): UnitCode | null {
-    const unit = attempt(this.problems, () => this.#file.unit(index));
+    const unit = attemptUnit(this.problems, () => this.#file.unit(index));
     if (unit === undefined) return this.#units[index] = null;
-    attempt(this.problems, () => unit.readRoot());
+    attemptUnit(this.problems, () => unit.readRoot());
     const split = unit.dwoId === undefined ? undefined : this.#splits.get(unit.dwoId);
     if (split !== undefined) split.skeleton = unit;
-    const code = new UnitCode(unit, split, this.#options.bounds, this.files, this.problems);
-    this.#retained += code.retainedBytes;
+    const code = new UnitCode(unit, split, this.#shared);
     // Units may share one line-number program, and its rows.
     if (code.rows !== undefined && !this.#counted.has(code.rows)) {
       this.#counted.add(code.rows);

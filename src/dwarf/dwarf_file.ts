@@ -1,11 +1,12 @@
 // Owns DwarfFile: the sections of one file with what has been read of them: units and abbreviation tables.
 import { attempt, FormatError } from "../base/format_error.ts";
 import { AbbrevTable } from "./abbrevs.ts";
-import { type DieFormat, formatKey } from "./forms.ts";
+import { type DieFormat, formatNumber, FORMATS } from "./forms.ts";
 import { FunctionNames, type NameTable } from "./names.ts";
 import { type LineContext, LineProgram } from "./line_program.ts";
 import { Reader } from "./reader.ts";
 import type { DwarfSections } from "./sections.ts";
+import { TextTable } from "./text_table.ts";
 import { Unit } from "./unit.ts";
 
 /** Offsets of DIEs are kept in 31 bits. */
@@ -62,9 +63,12 @@ export class DwarfFile {
   readonly ranges: Reader;
   readonly rnglists: Reader;
   readonly line: Reader;
+  readonly str: TextTable;
+  readonly lineStr: TextTable;
   /** The file that .gnu_debugaltlink names. */
   readonly alternate: DwarfFile | undefined;
   readonly names: FunctionNames;
+  readonly infoBudget: Budget;
   readonly abbrevBudget: Budget;
   readonly rangesBudget: Budget;
   readonly rnglistsBudget: Budget;
@@ -73,7 +77,7 @@ export class DwarfFile {
   /** Unit headers that could not be read; the units behind them are not known. */
   problem: FormatError | undefined = undefined;
   readonly #abbrev: Reader;
-  readonly #abbrevs = new Map<string, AbbrevTable | FormatError>();
+  readonly #abbrevs = new Map<number, AbbrevTable | FormatError>();
   readonly #programs = new Map<number, LineProgram>();
   #programBytes = 0;
 
@@ -86,9 +90,12 @@ export class DwarfFile {
     this.ranges = reader(sections.ranges, ".debug_ranges");
     this.rnglists = reader(sections.rnglists, ".debug_rnglists");
     this.line = reader(sections.line, ".debug_line");
+    this.str = new TextTable(sections.str);
+    this.lineStr = new TextTable(sections.lineStr);
     this.#abbrev = reader(sections.abbrev, ".debug_abbrev");
     this.alternate = alternate;
     this.names = new FunctionNames(this, names);
+    this.infoBudget = new Budget(".debug_info", sections.info.length);
     this.abbrevBudget = new Budget(".debug_abbrev", sections.abbrev.length);
     this.rangesBudget = new Budget(".debug_ranges", sections.ranges.length);
     this.rnglistsBudget = new Budget(".debug_rnglists", sections.rnglists.length);
@@ -149,7 +156,7 @@ export class DwarfFile {
    * @throws {FormatError} If they are malformed.
    */
   abbrevs(offset: number, format: DieFormat): AbbrevTable {
-    const key = `${offset} ${formatKey(format)}`;
+    const key = offset * FORMATS + formatNumber(format);
     let table = this.#abbrevs.get(key);
     if (table === undefined) {
       const reader = this.#abbrev.fork(offset);

@@ -143,22 +143,22 @@ export function formSize(form: number, { version, is64, addressSize }: DieFormat
 
 /** Past the standard's forms; vendors' have numbers from 0x1f00 on. */
 const STANDARD_FORMS = 0x2d;
-const SIZES = new Map<string, Int8Array>();
+const SIZES: (Int8Array | undefined)[] = [];
 
 /** {@linkcode formSize} of the standard's forms. */
 export function formSizes(format: DieFormat): Int8Array {
-  const key = formatKey(format);
-  let sizes = SIZES.get(key);
-  if (sizes === undefined) {
-    sizes = Int8Array.from({ length: STANDARD_FORMS }, (_, form) => formSize(form, format));
-    SIZES.set(key, sizes);
-  }
-  return sizes;
+  return SIZES[formatNumber(format)] ??= Int8Array.from(
+    { length: STANDARD_FORMS },
+    (_, form) => formSize(form, format),
+  );
 }
 
+/** More than any {@linkcode formatNumber}. */
+export const FORMATS = 64;
+
 /** Equal for formats that give all forms the same sizes. */
-export function formatKey({ version, is64, addressSize }: DieFormat): string {
-  return `${version <= 2 ? 2 : 3} ${is64 ? 8 : 4} ${addressSize}`;
+export function formatNumber({ version, is64, addressSize }: DieFormat): number {
+  return (addressSize << 2) | (is64 ? 2 : 0) | (version <= 2 ? 1 : 0);
 }
 
 /** Passes over what a step of a negative kind stands for. */

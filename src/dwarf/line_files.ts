@@ -1,6 +1,5 @@
 // Owns FileTable: the directories and files of a line-number program's header, found but not read until asked for.
 import { FormatError } from "../base/format_error.ts";
-import { stringAt } from "../elf/string_table.ts";
 import {
   DW_FORM_GNU_str_index,
   DW_FORM_GNU_strp_alt,
@@ -19,17 +18,18 @@ import {
 import { fixedSize, skipForm, smallestSize, unsignedForm } from "./line_forms.ts";
 import type { LineHeader } from "./line_header.ts";
 import { MAX_DWARF_STRING, type Reader } from "./reader.ts";
+import type { TextTable } from "./text_table.ts";
 
 /** What the names of a version 5 header may point into. */
 export interface LineStrings {
   /** .debug_str */
-  readonly str: Uint8Array;
+  readonly str: TextTable;
   /** .debug_line_str */
-  readonly lineStr: Uint8Array;
+  readonly lineStr: TextTable;
   /** The string of a DW_FORM_strx; `undefined` where the unit has no base of string offsets. */
   readonly stringAtIndex?: ((index: number) => string | undefined) | undefined;
   /** .debug_str of the alternate file. */
-  readonly altStr?: Uint8Array | undefined;
+  readonly altStr?: TextTable | undefined;
 }
 
 /** Where the names of directories or files stand. */
@@ -76,12 +76,12 @@ export class FileTable {
       case DW_FORM_string:
         return reader.string();
       case DW_FORM_line_strp:
-        return textAt(strings.lineStr, reader.offset(is64));
+        return strings.lineStr.at(reader.offset(is64));
       case DW_FORM_strp:
-        return textAt(strings.str, reader.offset(is64));
+        return strings.str.at(reader.offset(is64));
       case DW_FORM_strp_sup:
       case DW_FORM_GNU_strp_alt:
-        return strings.altStr && textAt(strings.altStr, reader.offset(is64));
+        return strings.altStr?.at(reader.offset(is64));
       case DW_FORM_strx:
       case DW_FORM_GNU_str_index:
         return strings.stringAtIndex?.(reader.uleb());
@@ -96,10 +96,6 @@ export class FileTable {
     }
     return undefined;
   }
-}
-
-function textAt(table: Uint8Array, offset: number): string | undefined {
-  return offset < table.length ? stringAt(table, offset, MAX_DWARF_STRING) : undefined;
 }
 
 /** Versions 2 to 4: names, an empty one at the end. */

@@ -16,8 +16,6 @@ export interface LineContext extends LineStrings {
   readonly line: Reader;
   /** DW_AT_comp_dir; "" if there is none. */
   readonly compDir: string;
-  /** DW_AT_name; "" if there is none. */
-  readonly unitName: string;
   /** Of the unit, in bytes; version 5 headers have their own. */
   readonly addressSize: number;
 }

@@ -83,7 +83,7 @@ function isAllOnes(bytes: Uint8Array, at: number, size: number): boolean {
 
 /** Offset of a list in .debug_rnglists. */
 function rnglistAt(unit: Unit, ranges: number, indexed: boolean): number {
-  if (!indexed) return ranges;
+  if (!indexed) return unit.contributions.rnglists + ranges;
   unit.readRoot();
   const base = unit.rnglistsBase;
   const size = unit.is64 ? 8 : 4;

@@ -1,5 +1,5 @@
 // Owns Unit: the header and root DIE of one unit of .debug_info, and the values of its attributes.
-import type { AbbrevTable } from "./abbrevs.ts";
+import { type AbbrevTable, SPECS } from "./abbrevs.ts";
 import {
   DW_AT_addr_base,
   DW_AT_comp_dir,
@@ -11,7 +11,6 @@ import {
   DW_AT_high_pc,
   DW_AT_language,
   DW_AT_low_pc,
-  DW_AT_name,
   DW_AT_ranges,
   DW_AT_rnglists_base,
   DW_AT_stmt_list,
@@ -61,8 +60,7 @@ import {
 } from "./constants.ts";
 import type { DwarfFile } from "./dwarf_file.ts";
 import { type DieFormat, indirectForm, skipForm } from "./forms.ts";
-import { type Address, MAX_DWARF_STRING, type Reader } from "./reader.ts";
-import { stringAt } from "../elf/string_table.ts";
+import type { Address, Reader } from "./reader.ts";
 
 /** Where a unit's parts begin inside the sections of a .dwp package; all 0 elsewhere. */
 export interface Contributions {
@@ -107,8 +105,9 @@ export class Unit implements DieFormat {
 
   // Of the root DIE.
   language = 0;
-  name = "";
-  compDir = "";
+  #compDir: string | undefined = undefined;
+  #compDirAt = 0;
+  #compDirForm = 0;
   /** DW_AT_stmt_list. */
   stmtList: number | undefined = undefined;
   readonly code: CodeRange = newCodeRange();
@@ -180,10 +179,17 @@ export class Unit implements DieFormat {
     if (code === 0) return -1;
     const record = abbrevs.find(code);
     if (record < 0) reader.fail("abbreviation code", code, "is not in the unit's table", from);
-    const specs = abbrevs.specs(record);
-    for (let i = 0; i < specs.length; i += 3) {
-      const form = specs[i + 1];
-      if (!each(specs[i], form, specs[i + 2], reader)) skipForm(reader, form, this);
+    // Of most abbreviations that come here one DIE is read: straight from the table, without a list of them.
+    const specs = abbrevs.reader;
+    let at = abbrevs.records[record + SPECS];
+    for (;;) {
+      specs.at = at;
+      const attribute = specs.uleb();
+      const form = specs.uleb();
+      if (attribute === 0 && form === 0) break;
+      const implicit = form === DW_FORM_implicit_const ? specs.sleb() : 0;
+      at = specs.at;
+      if (!each(attribute, form, implicit, reader)) skipForm(reader, form, this);
     }
     return record;
   }
@@ -192,52 +198,72 @@ export class Unit implements DieFormat {
   readRoot(): void {
     if (this.#rootIsRead) return;
     this.#rootIsRead = true;
-    // Indices into tables depend on bases that may stand behind them: those attributes first.
+    let later = false;
     this.attributes(this.reader(this.firstDie), (attribute, form, implicit, reader) => {
-      switch (attribute) {
-        case DW_AT_str_offsets_base:
-          this.#strOffsetsBase = this.offsetValue(reader, form);
-          return true;
-        case DW_AT_addr_base:
-        case DW_AT_GNU_addr_base:
-          this.#addrBase = this.offsetValue(reader, form);
-          return true;
-        case DW_AT_rnglists_base:
-          this.#rnglistsBase = this.offsetValue(reader, form);
-          return true;
-        case DW_AT_GNU_ranges_base:
-          this.#rangesBase = this.offsetValue(reader, form);
-          return true;
-        case DW_AT_language:
-          this.language = this.constant(reader, form, implicit);
-          return true;
-        case DW_AT_stmt_list:
-          this.stmtList = this.offsetValue(reader, form);
-          return true;
-        case DW_AT_GNU_dwo_id:
-          if (form === DW_FORM_data8) this.dwoId = readId(reader);
-          else this.constant(reader, form, implicit);
-          return true;
-        default:
-          return false;
+      // Indices into tables depend on bases that may stand behind them: those attributes in a second turn.
+      if (isIndexForm(form)) {
+        later = true;
+        return false;
       }
+      return this.#readBase(attribute, form, implicit, reader) || this.#readRest(attribute, form, implicit, reader);
     });
-    this.attributes(this.reader(this.firstDie), (attribute, form, implicit, reader) => {
-      switch (attribute) {
-        case DW_AT_name:
-          this.name = this.string(reader, form) ?? "";
-          return true;
-        case DW_AT_comp_dir:
-          this.compDir = this.string(reader, form) ?? "";
-          return true;
-        case DW_AT_dwo_name:
-        case DW_AT_GNU_dwo_name:
-          this.dwoName = this.string(reader, form);
-          return true;
-        default:
-          return this.readCode(this.code, attribute, form, implicit, reader);
-      }
-    });
+    if (!later) return;
+    this.attributes(
+      this.reader(this.firstDie),
+      (attribute, form, implicit, reader) => isIndexForm(form) && this.#readRest(attribute, form, implicit, reader),
+    );
+  }
+
+  #readBase(attribute: number, form: number, implicit: number, reader: Reader): boolean {
+    switch (attribute) {
+      case DW_AT_str_offsets_base:
+        this.#strOffsetsBase = this.offsetValue(reader, form);
+        return true;
+      case DW_AT_addr_base:
+      case DW_AT_GNU_addr_base:
+        this.#addrBase = this.offsetValue(reader, form);
+        return true;
+      case DW_AT_rnglists_base:
+        this.#rnglistsBase = this.offsetValue(reader, form);
+        return true;
+      case DW_AT_GNU_ranges_base:
+        this.#rangesBase = this.offsetValue(reader, form);
+        return true;
+      case DW_AT_language:
+        this.language = this.constant(reader, form, implicit);
+        return true;
+      case DW_AT_stmt_list:
+        this.stmtList = this.offsetValue(reader, form);
+        return true;
+      case DW_AT_GNU_dwo_id:
+        if (form === DW_FORM_data8) this.dwoId = readId(reader);
+        else this.constant(reader, form, implicit);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  #readRest(attribute: number, form: number, implicit: number, reader: Reader): boolean {
+    switch (attribute) {
+      case DW_AT_comp_dir:
+        this.#compDirAt = reader.at;
+        this.#compDirForm = form;
+        return false;
+      case DW_AT_dwo_name:
+      case DW_AT_GNU_dwo_name:
+        this.dwoName = this.string(reader, form);
+        return true;
+      default:
+        return this.readCode(this.code, attribute, form, implicit, reader);
+    }
+  }
+
+  /** DW_AT_comp_dir; "" if there is none. */
+  get compDir(): string {
+    this.readRoot();
+    if (this.#compDirForm === 0) return "";
+    return this.#compDir ??= this.string(this.reader(this.#compDirAt), this.#compDirForm) ?? "";
   }
 
   /** Takes an attribute into `code` if it is one of those that give code ranges. */
@@ -361,18 +387,18 @@ export class Unit implements DieFormat {
 
   /** Text, from wherever the form has it; `undefined` where that is missing. */
   string(reader: Reader, form: number): string | undefined {
-    const { sections, alternate } = this.file;
+    const { str, lineStr, alternate } = this.file;
     switch (form) {
       case DW_FORM_string:
         return reader.string();
       case DW_FORM_strp:
-        return textAt(sections.str, reader.offset(this.is64));
+        return str.at(reader.offset(this.is64));
       case DW_FORM_line_strp:
-        return textAt(sections.lineStr, reader.offset(this.is64));
+        return lineStr.at(reader.offset(this.is64));
       case DW_FORM_strp_sup:
       case DW_FORM_GNU_strp_alt: {
         const offset = reader.offset(this.is64);
-        return alternate === undefined ? undefined : textAt(alternate.sections.str, offset);
+        return alternate?.str.at(offset);
       }
       case DW_FORM_strx:
       case DW_FORM_GNU_str_index:
@@ -395,14 +421,14 @@ export class Unit implements DieFormat {
 
   /** String `index` of the unit's part of .debug_str_offsets. */
   stringAtIndex(index: number): string | undefined {
-    const { sections, strOffsets } = this.file;
+    const { str, strOffsets } = this.file;
     const size = this.is64 ? 8 : 4;
     // A split unit has no base: its part begins behind the header that DWARF 5 gave the section.
     const base = this.#strOffsetsBase ??
       this.contributions.strOffsets + (this.version >= 5 ? (this.is64 ? 16 : 8) : 0);
     const at = base + index * size;
     if (!(at <= strOffsets.bytes.length - size)) return undefined;
-    return textAt(sections.str, strOffsets.fork(at).offset(this.is64));
+    return str.at(strOffsets.fork(at).offset(this.is64));
   }
 
   /** Where the lists of .debug_rnglists that the unit counts by index have their table of offsets. */
@@ -414,6 +440,12 @@ export class Unit implements DieFormat {
   get rangesBase(): number {
     return this.skeleton === undefined || this.version >= 5 ? 0 : this.skeleton.#rangesBase;
   }
+}
+
+/** Whether a value is an index into a table whose place the root DIE tells; or may be. */
+function isIndexForm(form: number): boolean {
+  return form >= DW_FORM_strx && (form <= DW_FORM_addrx || (form >= DW_FORM_strx1 && form <= DW_FORM_addrx4) ||
+        form === DW_FORM_GNU_addr_index || form === DW_FORM_GNU_str_index) || form === DW_FORM_indirect;
 }
 
 function isAddressForm(form: number): boolean {
@@ -431,8 +463,4 @@ function readId(reader: Reader): string {
   const second = reader.u32();
   const [hi, lo] = reader.littleEndian ? [second, first] : [first, second];
   return hi.toString(16).padStart(8, "0") + lo.toString(16).padStart(8, "0");
-}
-
-function textAt(table: Uint8Array, offset: number): string | undefined {
-  return offset < table.length ? stringAt(table, offset, MAX_DWARF_STRING) : undefined;
 }

@@ -33,11 +33,6 @@ export interface FrameNames {
   readonly dwarf: Dwarf | undefined;
 }
 
-/** A row's name is number `name` of the symbol table, */
-export const FROM_SYMBOLS = 1;
-/** or of the DWARF's functions. */
-export const FROM_DWARF = 2;
-
 /**
  * Most frames of one address: in hostile files calls are inlined into each other a million deep, at every address.
  * Real ones stay below 50. Of more the innermost and the outermost are kept.
@@ -47,52 +42,100 @@ const MOST_INLINED = 128;
 /** The file, without a directory, is what the symbol table says of the symbol. */
 export const FILE_OF_SYMBOL = -1;
 
-/** Symbolized frames, one element of each column a frame. */
+/** Numbers of a row, and their places. */
+const ROW = 5;
+/** Four times the program's number, and {@linkcode FROM_SYMBOLS} and {@linkcode INLINED}. */
+const PROGRAM = 0;
+/** Number of the name: in the symbol table, or in the DWARF's functions. */
+const NAME = 1;
+/** Number of the path in the DWARF's files; 0 if not known; or {@linkcode FILE_OF_SYMBOL}. */
+const FILE = 2;
+/** -1 if not known. */
+const LINE = 3;
+const COLUMN = 4;
+/** Added to the program's: the name is of the symbol table. */
+const FROM_SYMBOLS = 1;
+/** Added to the program's: the function was inlined into the next row's. */
+const INLINED = 2;
+
+/** Symbolized frames in one array that grows. */
 export class FrameRows {
   length = 0;
-  /** Number of the program. */
-  program: Int32Array;
-  /** {@linkcode FROM_SYMBOLS} or {@linkcode FROM_DWARF}, */
-  from: Uint8Array;
-  /** and the number of the name there. */
-  name: Int32Array;
-  /** Number of the path in the DWARF's files; 0 if not known; or {@linkcode FILE_OF_SYMBOL}. */
-  file: Int32Array;
-  /** -1 if not known. */
-  line: Int32Array;
-  column: Int32Array;
-  inlined: Uint8Array;
+  words: Int32Array;
 
   constructor(capacity: number) {
-    this.program = new Int32Array(capacity);
-    this.from = new Uint8Array(capacity);
-    this.name = new Int32Array(capacity);
-    this.file = new Int32Array(capacity);
-    this.line = new Int32Array(capacity);
-    this.column = new Int32Array(capacity);
-    this.inlined = new Uint8Array(capacity);
+    this.words = new Int32Array(capacity * ROW);
   }
 
   /** Adds a row. */
-  push(program: number, from: number, name: number, file: number, line: number, column: number): void {
-    const row = this.length;
-    if (row === this.name.length) this.#grow();
-    this.length = row + 1;
-    this.program[row] = program;
-    this.from[row] = from;
-    this.name[row] = name;
-    this.file[row] = file;
-    this.line[row] = line;
-    this.column[row] = column;
-    this.inlined[row] = 0;
+  push(program: number, name: number, file: number, line: number, column: number): void {
+    const at = this.length++ * ROW;
+    if (at === this.words.length) this.#grow();
+    const { words } = this;
+    words[at + PROGRAM] = program;
+    words[at + NAME] = name;
+    words[at + FILE] = file;
+    words[at + LINE] = line;
+    words[at + COLUMN] = column;
   }
 
   #grow(): void {
-    const old = { ...this };
-    Object.assign(this, new FrameRows(2 * old.name.length), { length: old.length });
-    for (const key of ["program", "from", "name", "file", "line", "column", "inlined"] as const) {
-      this[key].set(old[key]);
-    }
+    const words = new Int32Array(2 * this.words.length);
+    words.set(this.words);
+    this.words = words;
+  }
+
+  /** Number of a row's program. */
+  program(row: number): number {
+    return this.words[row * ROW + PROGRAM] >> 2;
+  }
+
+  inlined(row: number): boolean {
+    return (this.words[row * ROW + PROGRAM] & INLINED) !== 0;
+  }
+
+  line(row: number): number | undefined {
+    const line = this.words[row * ROW + LINE];
+    return line < 0 ? undefined : line;
+  }
+
+  column(row: number): number | undefined {
+    const column = this.words[row * ROW + COLUMN];
+    return column < 0 ? undefined : column;
+  }
+
+  /** Linkage name of a row. */
+  name(row: number, { symbols, dwarf }: FrameNames): string | undefined {
+    const name = this.words[row * ROW + NAME];
+    if ((this.words[row * ROW + PROGRAM] & FROM_SYMBOLS) !== 0) return symbols!.name(name);
+    return name === 0 ? undefined : dwarf!.functions.names[name];
+  }
+
+  /** Path of a row's source file. */
+  file(row: number, { symbols, dwarf }: FrameNames): string | undefined {
+    const file = this.words[row * ROW + FILE];
+    if (file === FILE_OF_SYMBOL) return symbols!.file(this.words[row * ROW + NAME]);
+    return file === 0 ? undefined : dwarf!.files.names[file];
+  }
+
+  /** Where a row's name is from. */
+  source(row: number, { symbols }: FrameNames): FrameSource {
+    if ((this.words[row * ROW + PROGRAM] & FROM_SYMBOLS) === 0) return "DWARF";
+    return symbols!.kindOf(this.words[row * ROW + NAME]) ?? ".symtab";
+  }
+
+  /** A row as an object. @param demangled What its name is in the source. */
+  frame(row: number, names: FrameNames, demangled: (name: string) => string): SymbolizedFrame {
+    const name = this.name(row, names);
+    return {
+      name,
+      demangled: name === undefined ? undefined : demangled(name),
+      file: this.file(row, names),
+      line: this.line(row),
+      column: this.column(row),
+      inlined: this.inlined(row),
+      source: this.source(row, names),
+    };
   }
 }
 
@@ -114,77 +157,37 @@ export function appendFrames(
   symbol: number,
 ): boolean {
   const before = rows.length;
+  const tag = program << 2;
   if (dwarf !== undefined) {
     const address = dwarf.address(addressHi, addressLo);
     const unit = dwarf.unitAt(address);
     const code = unit < 0 ? null : dwarf.unit(unit);
     if (code !== null) {
-      const { scopes, rows: lines } = code;
+      const lines = code.rows;
       const row = lines === undefined ? -1 : lines.lookup(address);
-      let scope = scopes === undefined ? -1 : scopes.lookup(address);
       let file = row < 0 ? 0 : code.file(lines!.file(row));
       let line = row < 0 ? -1 : lines!.line(row);
       let column = row < 0 ? -1 : lines!.column(row);
-      for (let depth = 0; scope >= 0; scope = scopes!.parent(scope)) {
-        if (++depth === MOST_INLINED) scope = scopes!.root(scope);
-        rows.push(program, FROM_DWARF, code.functionName(scope), file, line, column);
-        if (scopes!.parent(scope) < 0) break;
-        rows.inlined[rows.length - 1] = 1;
-        file = code.callFile(scope);
-        line = scopes!.callLine(scope);
-        column = scopes!.callColumn(scope);
+      // The outermost function has the symbol's name: without inlined calls there is nothing else to learn.
+      const scopes = code.hasInlined || symbol < 0 ? code.scopes : null;
+      let scope = scopes === null ? -1 : scopes.lookup(address);
+      if (scope >= 0) {
+        let parent = scopes!.parent(scope);
+        for (let depth = 1; parent >= 0; parent = scopes!.parent(scope)) {
+          rows.push(tag | INLINED, code.functionName(scope), file, line, column);
+          file = code.callFile(scope);
+          line = scopes!.callLine(scope);
+          column = scopes!.callColumn(scope);
+          scope = ++depth < MOST_INLINED ? parent : scopes!.root(parent);
+        }
+        if (symbol < 0) rows.push(tag, code.functionName(scope), file, line, column);
+      } else if (row >= 0 && symbol < 0) rows.push(tag, 0, file, line, column);
+      if (symbol >= 0 && (scope >= 0 || row >= 0)) {
+        rows.push(tag | FROM_SYMBOLS, symbol, file === 0 ? FILE_OF_SYMBOL : file, line, column);
+        return true;
       }
-      if (scope < 0 && row >= 0) rows.push(program, FROM_DWARF, 0, file, line, column);
     }
   }
-  if (symbol >= 0) {
-    if (rows.length === before) rows.push(program, FROM_SYMBOLS, symbol, FILE_OF_SYMBOL, -1, -1);
-    else {
-      const last = rows.length - 1;
-      rows.from[last] = FROM_SYMBOLS;
-      rows.name[last] = symbol;
-      if (rows.file[last] === 0) rows.file[last] = FILE_OF_SYMBOL;
-    }
-  }
+  if (symbol >= 0) rows.push(tag | FROM_SYMBOLS, symbol, FILE_OF_SYMBOL, -1, -1);
   return rows.length > before;
-}
-
-/** Linkage name of a row. */
-export function nameOf(rows: FrameRows, row: number, { symbols, dwarf }: FrameNames): string | undefined {
-  const name = rows.name[row];
-  if (rows.from[row] === FROM_SYMBOLS) return symbols!.name(name);
-  return name === 0 ? undefined : dwarf!.functions.names[name];
-}
-
-/** Path of a row's source file. */
-export function fileOf(rows: FrameRows, row: number, { symbols, dwarf }: FrameNames): string | undefined {
-  const file = rows.file[row];
-  if (file === FILE_OF_SYMBOL) return symbols!.file(rows.name[row]);
-  return file === 0 ? undefined : dwarf!.files.names[file];
-}
-
-/** Where a row's name is from. */
-export function sourceOf(rows: FrameRows, row: number, { symbols }: FrameNames): FrameSource {
-  return rows.from[row] === FROM_SYMBOLS ? symbols!.kindOf(rows.name[row]) ?? ".symtab" : "DWARF";
-}
-
-/** A row as an object. @param demangled What its name is in the source. */
-export function frameOf(
-  rows: FrameRows,
-  row: number,
-  names: FrameNames,
-  demangled: (name: string) => string,
-): SymbolizedFrame {
-  const name = nameOf(rows, row, names);
-  const line = rows.line[row];
-  const column = rows.column[row];
-  return {
-    name,
-    demangled: name === undefined ? undefined : demangled(name),
-    file: fileOf(rows, row, names),
-    line: line < 0 ? undefined : line,
-    column: column < 0 ? undefined : column,
-    inlined: rows.inlined[row] === 1,
-    source: sourceOf(rows, row, names),
-  };
 }

@@ -1,25 +1,11 @@
 // Owns SymbolizedColumns: the answer to a batch of frames, in columns that turn into names when asked.
 import { demangle } from "../demangle/demangle.ts";
-import {
-  fileOf,
-  type FrameNames,
-  frameOf,
-  type FrameRows,
-  type FrameSource,
-  nameOf,
-  sourceOf,
-  type SymbolizedFrame,
-} from "./frame_rows.ts";
+import type { FoundFrames } from "./batch.ts";
+import type { FrameNames, FrameRows, FrameSource, SymbolizedFrame } from "./frame_rows.ts";
 import { RESOLVE_REASONS, type ResolvedColumns, type ResolveReason } from "./resolution.ts";
 
 // The constructor, for this room alone: its parameters are no part of the public surface.
-let make: (
-  first: Uint32Array,
-  depth: Uint32Array,
-  resolved: ResolvedColumns,
-  rows: FrameRows,
-  programs: readonly (FrameNames | undefined)[],
-) => SymbolizedColumns;
+let make: (found: FoundFrames, resolved: ResolvedColumns) => SymbolizedColumns;
 
 /**
  * Many addresses symbolized. Address i has `depth[i]` frames, in the rows from `first[i]` on, innermost first. Equal
@@ -32,39 +18,24 @@ export class SymbolizedColumns {
   /** Row of each address's innermost frame. */
   readonly first: Uint32Array;
   /** Number of each address's frames; 0 where {@linkcode SymbolizedColumns.reason} tells why. */
-  readonly depth: Uint32Array;
+  readonly depth: Uint8Array;
   /** For each address the binary, address in it, and reason, as {@linkcode ResolvedColumns} has them. */
   readonly resolved: ResolvedColumns;
   /** Number of rows. */
   readonly length: number;
-  /** Line of each frame, from 1; 0 for code of no line; -1 if not known. */
-  readonly line: Int32Array;
-  /** Column of each frame, from 1; 0 or -1 if not known. */
-  readonly column: Int32Array;
-  /** 1 where the frame's function was inlined into the next frame's. */
-  readonly inlined: Uint8Array;
   readonly #rows: FrameRows;
   readonly #programs: readonly (FrameNames | undefined)[];
   readonly #demangled = new Map<string, string>();
 
   static {
-    make = (...parts) => new SymbolizedColumns(...parts);
+    make = (found, resolved) => new SymbolizedColumns(found, resolved);
   }
 
-  private constructor(
-    first: Uint32Array,
-    depth: Uint32Array,
-    resolved: ResolvedColumns,
-    rows: FrameRows,
-    programs: readonly (FrameNames | undefined)[],
-  ) {
+  private constructor({ first, depth, rows, programs }: FoundFrames, resolved: ResolvedColumns) {
     this.first = first;
     this.depth = depth;
     this.resolved = resolved;
     this.length = rows.length;
-    this.line = rows.line.subarray(0, rows.length);
-    this.column = rows.column.subarray(0, rows.length);
-    this.inlined = rows.inlined.subarray(0, rows.length);
     this.#rows = rows;
     this.#programs = programs;
   }
@@ -75,12 +46,12 @@ export class SymbolizedColumns {
   }
 
   #names(row: number): FrameNames {
-    return this.#programs[this.#rows.program[this.#check(row)]]!;
+    return this.#programs[this.#rows.program(this.#check(row))]!;
   }
 
   /** Linkage name of frame `row`; see {@linkcode SymbolizedFrame}. */
   name(row: number): string | undefined {
-    return nameOf(this.#rows, row, this.#names(row));
+    return this.#rows.name(row, this.#names(row));
   }
 
   /** Name of frame `row` as it stands in the source. */
@@ -97,17 +68,32 @@ export class SymbolizedColumns {
 
   /** Path of the source file of frame `row`. */
   file(row: number): string | undefined {
-    return fileOf(this.#rows, row, this.#names(row));
+    return this.#rows.file(row, this.#names(row));
+  }
+
+  /** Line of frame `row`, from 1; 0 for code of no line; `undefined` if not known. */
+  line(row: number): number | undefined {
+    return this.#rows.line(this.#check(row));
+  }
+
+  /** Column of frame `row`, from 1; 0 or `undefined` if not known. */
+  column(row: number): number | undefined {
+    return this.#rows.column(this.#check(row));
+  }
+
+  /** Whether the function of frame `row` was inlined into the next row's. */
+  inlined(row: number): boolean {
+    return this.#rows.inlined(this.#check(row));
   }
 
   /** Where the name of frame `row` is from. */
   source(row: number): FrameSource {
-    return sourceOf(this.#rows, row, this.#names(row));
+    return this.#rows.source(row, this.#names(row));
   }
 
   /** Frame `row` as an object. */
   frame(row: number): SymbolizedFrame {
-    return frameOf(this.#rows, row, this.#names(row), (name) => this.#demangle(name));
+    return this.#rows.frame(row, this.#names(row), (name) => this.#demangle(name));
   }
 
   /** The frames of address `index`, innermost first; none where {@linkcode SymbolizedColumns.reason} tells why. */
@@ -126,6 +112,6 @@ export class SymbolizedColumns {
 }
 
 /** Columns of what was looked up. */
-export function symbolizedColumns(...parts: Parameters<typeof make>): SymbolizedColumns {
-  return make(...parts);
+export function symbolizedColumns(found: FoundFrames, resolved: ResolvedColumns): SymbolizedColumns {
+  return make(found, resolved);
 }

@@ -4,8 +4,9 @@ import { demangle } from "../demangle/demangle.ts";
 import { type DebugAltLink, type DebugLink, readDebugAltLink, readDebugLink } from "../elf/debug_links.ts";
 import { ElfFile } from "../elf/elf_file.ts";
 import type { IndexedBinary } from "./binary.ts";
+import { lookUpAll } from "./batch.ts";
 import { type AddResult, BuildIdIndex, noSymbolReason } from "./build_id_index.ts";
-import { appendFrames, type FrameNames, frameOf, FrameRows, type SymbolizedFrame } from "./frame_rows.ts";
+import { appendFrames, type FrameNames, FrameRows, type SymbolizedFrame } from "./frame_rows.ts";
 import {
   type FrameColumns,
   innermostRows,
@@ -19,11 +20,6 @@ import { type SymbolizedColumns, symbolizedColumns } from "./symbolized_columns.
 
 /** Most bytes that the compressed sections of one file may unpack to, where nothing else is said. */
 const MOST_SECTION_BYTES = 1 << 30;
-
-/** Which reasons leave the address known, so that DWARF can be asked where symbols could not answer. */
-const HAS_ADDRESS: readonly boolean[] = RESOLVE_REASONS.map((reason) =>
-  ["resolved", "no-symbols", "malformed-symbols", "no-symbol-here", "stripped"].includes(reason)
-);
 
 /** What a {@linkcode Symbolizer} may be told. */
 export interface SymbolizerOptions {
@@ -166,6 +162,7 @@ export class Symbolizer {
       limit: this.#maxSectionBytes,
       problems,
     });
+    program.lastUsed = ++this.#calls;
     this.#keepLimit();
     return result;
   }
@@ -228,18 +225,18 @@ export class Symbolizer {
   ): Pick<Symbolization, "frames" | "reason" | "problem"> {
     const program = this.#programs[binary.index];
     if (program !== undefined) program.lastUsed = ++this.#calls;
+    const before = this.#maxBytes === Infinity ? 0 : this.#bytesOf(binary);
     const rows = this.#rows;
     rows.length = 0;
     const names: FrameNames = { symbols: binary.symbols, dwarf: program?.dwarf };
     const hi = Number(address >> 32n);
     const lo = Number(address & 0xffff_ffffn);
     const symbol = binary.symbols?.lookup(hi, lo) ?? -1;
-    const before = program?.dwarf?.retainedBytes;
     const found = appendFrames(rows, 0, names, hi, lo, symbol);
-    if (program?.dwarf?.retainedBytes !== before) this.#keepLimit();
+    if (this.#maxBytes !== Infinity && this.#bytesOf(binary) !== before) this.#keepLimit();
     if (found) {
       const frames: SymbolizedFrame[] = [];
-      for (let row = 0; row < rows.length; row++) frames.push(frameOf(rows, row, names, demangle));
+      for (let row = 0; row < rows.length; row++) frames.push(rows.frame(row, names, demangle));
       return { frames };
     }
     const problem = program?.dwarf?.problems[0] ?? binary.problems[0];
@@ -317,47 +314,14 @@ export class Symbolizer {
   }
 
   #atColumns(resolved: ResolvedColumns, innermost: Uint8Array): SymbolizedColumns {
-    const { binary, symbol, addressHi, addressLo, reason } = resolved;
-    const count = reason.length;
-    const { binaries } = this.#index;
-    const programs: (FrameNames | undefined)[] = [];
     const call = ++this.#calls;
-    const rows = new FrameRows(Math.max(16, 2 * count));
-    const first = new Uint32Array(count);
-    const depth = new Uint32Array(count);
-    let previous = -1;
-    const order = byAddress(addressLo);
-    for (let k = 0; k < count; k++) {
-      const i = order[k];
-      if (!HAS_ADDRESS[reason[i]]) continue;
-      const index = binary[i];
-      if (
-        previous >= 0 && addressLo[previous] === addressLo[i] && addressHi[previous] === addressHi[i] &&
-        binary[previous] === index && innermost[previous] === innermost[i]
-      ) {
-        // The same frame in another stack: the same rows.
-        first[i] = first[previous];
-        depth[i] = depth[previous];
-        reason[i] = reason[previous];
-        continue;
-      }
-      previous = i;
-      let names = programs[index];
-      if (names === undefined) {
-        const program = this.#programs[index];
-        if (program !== undefined) program.lastUsed = call;
-        names = programs[index] = { symbols: binaries[index].symbols, dwarf: program?.dwarf };
-      }
-      const lo = addressLo[i];
-      const hi = addressHi[i];
-      first[i] = rows.length;
-      if (innermost[i] === 1) appendFrames(rows, index, names, hi, lo, symbol[i]);
-      else appendFrames(rows, index, names, lo === 0 ? hi - 1 : hi, (lo - 1) >>> 0, symbol[i]);
-      depth[i] = rows.length - first[i];
-      if (depth[i] > 0) reason[i] = 0;
-    }
+    const found = lookUpAll(resolved, innermost, (index) => {
+      const program = this.#programs[index];
+      if (program !== undefined) program.lastUsed = call;
+      return { symbols: this.#index.binaries[index].symbols, dwarf: program?.dwarf };
+    });
     this.#keepLimit();
-    return symbolizedColumns(first, depth, resolved, rows, programs);
+    return symbolizedColumns(found, resolved);
   }
 
   /**
@@ -396,22 +360,4 @@ export class Symbolizer {
       this.evict(binary.buildId);
     }
   }
-}
-
-/** Up to so many frames a position in them and 32 bits of an address fit the 53 bits of a double. */
-const MOST_SORTED = 1 << 21;
-
-/**
- * The numbers of frames by ascending address, piece by piece: neighbours share units, rows and cache lines. In what order
- * they are looked up does not matter otherwise, so the lower half of the address will do.
- */
-function byAddress(addressLo: Uint32Array): Uint32Array {
-  const order = new Uint32Array(addressLo.length);
-  for (let from = 0; from < order.length; from += MOST_SORTED) {
-    const keys = new Float64Array(Math.min(MOST_SORTED, order.length - from));
-    for (let k = 0; k < keys.length; k++) keys[k] = addressLo[from + k] * MOST_SORTED + k;
-    keys.sort();
-    for (let k = 0; k < keys.length; k++) order[from + k] = from + keys[k] % MOST_SORTED;
-  }
-  return order;
 }

@@ -75,7 +75,7 @@ export async function measureWarm(directory: string): Promise<void> {
   report("function, file and line (lookupAddresses)", BLAZESYM.line / 5, () => {
     const answer = symbolizer.lookupAddresses(buildId!, { hi, lo });
     let sum = 0;
-    for (let i = 0; i < LOOKUPS; i++) sum += answer.line[answer.first[i]];
+    for (let i = 0; i < LOOKUPS; i++) sum += answer.line(answer.first[i]) ?? 0;
     return sum;
   });
   report("the same, with every name and path as text", undefined, () => {
@@ -83,7 +83,7 @@ export async function measureWarm(directory: string): Promise<void> {
     let sum = 0;
     for (let i = 0; i < LOOKUPS; i++) {
       const row = answer.first[i];
-      sum += answer.line[row] + (answer.name(row)?.length ?? 0) + (answer.file(row)?.length ?? 0);
+      sum += (answer.line(row) ?? 0) + (answer.name(row)?.length ?? 0) + (answer.file(row)?.length ?? 0);
     }
     return sum;
   });

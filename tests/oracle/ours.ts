@@ -17,11 +17,11 @@ export interface SymbolizerLike {
 /** What it answers. */
 export interface Answer {
   frames: readonly {
-    name?: string;
-    demangled?: string;
-    file?: string;
-    line?: number;
-    column?: number;
+    name?: string | undefined;
+    demangled?: string | undefined;
+    file?: string | undefined;
+    line?: number | undefined;
+    column?: number | undefined;
     inlined: boolean;
     source: string;
   }[];

@@ -1,11 +1,12 @@
 // Owns the comparison with llvm-symbolizer in CI's size: a few builds, a few hundred addresses of each.
-// `deno task oracle` is the whole of it. To be moved to tests/symbolize_oracle_test.ts, imports adjusted.
+// `deno task oracle` is the whole of it.
 import { assert, assertEquals } from "@std/assert";
 import { Symbolizer } from "../src/symbolize/symbolizer.ts";
 import { buildRecipes } from "./oracle/build.ts";
 import { passes, percentages, type Score } from "./oracle/compare.ts";
 import { measure } from "./oracle/measure.ts";
 import { scoreText } from "./oracle/report.ts";
+import type { Subject } from "./oracle/subject.ts";
 import { systemRecipes } from "./oracle/system.ts";
 import { missingTools, Workspace } from "./oracle/tools.ts";
 
@@ -41,14 +42,15 @@ Deno.test({
         for (let recipe = recipes.shift(); recipe !== undefined; recipe = recipes.shift()) {
           const { name, tools, make } = recipe;
           const missing = missingTools(tools);
+          let subjects: Subject[] = [];
           try {
             if (missing !== undefined) throw new Error(missing);
-            const subjects = await make();
-            for (const subject of subjects) {
-              scores.push(await measure(ws, Symbolizer, subject, { addresses: ADDRESSES, seed: SEED, quick: true }));
-            }
+            subjects = await make();
           } catch (error) {
             console.log(`skipped ${name}: ${error instanceof Error ? error.message : error}`);
+          }
+          for (const subject of subjects) {
+            scores.push(await measure(ws, Symbolizer, subject, { addresses: ADDRESSES, seed: SEED, quick: true }));
           }
         }
       };

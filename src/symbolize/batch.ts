@@ -1,0 +1,138 @@
+// Owns the lookup of many resolved frames: in the order of their addresses, equal ones once.
+import { appendFrames, type FrameNames, FrameRows } from "./frame_rows.ts";
+import { RESOLVE_REASONS, type ResolvedColumns } from "./resolution.ts";
+
+/** Which reasons leave the address known, so that DWARF can be asked where symbols could not answer. */
+const HAS_ADDRESS: Uint8Array = Uint8Array.from(
+  RESOLVE_REASONS,
+  (reason) =>
+    ["resolved", "no-symbols", "malformed-symbols", "no-symbol-here", "stripped"].includes(reason) ? 1 : 0,
+);
+
+/** What {@linkcode lookUpAll} finds. */
+export interface FoundFrames {
+  rows: FrameRows;
+  /** Row of each address's innermost frame, */
+  first: Uint32Array;
+  /** and number of its frames. */
+  depth: Uint8Array;
+  /** The programs met, by the binary's number. */
+  programs: (FrameNames | undefined)[];
+}
+
+/**
+ * Looks up the frames of resolved addresses; those found have their reason set to 0.
+ *
+ * @param innermost 1 where the address itself is looked up, 0 where the byte before it: a return address.
+ * @param programOf What is known of a binary, asked once for each.
+ */
+export function lookUpAll(
+  resolved: ResolvedColumns,
+  innermost: Uint8Array,
+  programOf: (binary: number) => FrameNames,
+): FoundFrames {
+  const batch = new Batch(resolved, innermost, programOf);
+  const order = byAddress(resolved.addressLo);
+  // A call for each: engines compile a small function sooner and better than a loop that runs on.
+  for (let k = 0; k < order.length; k++) batch.take(order[k]);
+  return batch;
+}
+
+class Batch implements FoundFrames {
+  readonly rows: FrameRows;
+  readonly first: Uint32Array;
+  readonly depth: Uint8Array;
+  readonly programs: (FrameNames | undefined)[] = [];
+  readonly #resolved: ResolvedColumns;
+  readonly #innermost: Uint8Array;
+  readonly #programOf: (binary: number) => FrameNames;
+  #lastBinary = -1;
+  #lastHi = 0;
+  #lastLo = 0;
+  #lastInnermost = 0;
+  #lastFirst = 0;
+
+  constructor(resolved: ResolvedColumns, innermost: Uint8Array, programOf: (binary: number) => FrameNames) {
+    const count = innermost.length;
+    this.#resolved = resolved;
+    this.#innermost = innermost;
+    this.#programOf = programOf;
+    this.rows = new FrameRows(Math.max(16, count + (count >> 2)));
+    this.first = new Uint32Array(count);
+    this.depth = new Uint8Array(count);
+  }
+
+  take(i: number): void {
+    const { binary, symbol, addressHi, addressLo, reason } = this.#resolved;
+    if (HAS_ADDRESS[reason[i]] === 0) return;
+    const { rows } = this;
+    const index = binary[i];
+    const hi = addressHi[i];
+    const lo = addressLo[i];
+    const innermost = this.#innermost[i];
+    if (
+      lo !== this.#lastLo || hi !== this.#lastHi || index !== this.#lastBinary || innermost !== this.#lastInnermost
+    ) {
+      this.#lastBinary = index;
+      this.#lastHi = hi;
+      this.#lastLo = lo;
+      this.#lastInnermost = innermost;
+      this.#lastFirst = rows.length;
+      const names = this.programs[index] ??= this.#programOf(index);
+      if (innermost === 1) appendFrames(rows, index, names, hi, lo, symbol[i]);
+      else appendFrames(rows, index, names, lo === 0 ? hi - 1 : hi, (lo - 1) >>> 0, symbol[i]);
+    }
+    // Else it is the same frame as before, in another stack: the same rows.
+    this.first[i] = this.#lastFirst;
+    const depth = rows.length - this.#lastFirst;
+    this.depth[i] = depth;
+    if (depth > 0) reason[i] = 0;
+  }
+}
+
+/** Bits of an address that one pass sorts by. */
+const DIGIT = 11;
+
+/**
+ * The numbers of frames by ascending address, a radix sort: neighbours share units, rows and cache lines. In what order
+ * they are looked up does not matter otherwise, so the lower half of the address will do.
+ */
+function byAddress(addressLo: Uint32Array): Uint32Array {
+  const count = addressLo.length;
+  let from = new Uint32Array(count);
+  for (let i = 0; i < count; i++) from[i] = i;
+  let to = new Uint32Array(count);
+  const starts = new Uint32Array(1 << DIGIT);
+  for (let shift = 0; shift < 32; shift += DIGIT) {
+    countDigits(addressLo, shift, starts);
+    distribute(addressLo, shift, starts, from, to);
+    [from, to] = [to, from];
+  }
+  return from;
+}
+
+function countDigits(keys: Uint32Array, shift: number, starts: Uint32Array): void {
+  const mask = starts.length - 1;
+  starts.fill(0);
+  for (let i = 0; i < keys.length; i++) starts[(keys[i] >>> shift) & mask]++;
+  let sum = 0;
+  for (let digit = 0; digit < starts.length; digit++) {
+    const count = starts[digit];
+    starts[digit] = sum;
+    sum += count;
+  }
+}
+
+function distribute(
+  keys: Uint32Array,
+  shift: number,
+  starts: Uint32Array,
+  from: Uint32Array,
+  to: Uint32Array,
+): void {
+  const mask = starts.length - 1;
+  for (let k = 0; k < from.length; k++) {
+    const i = from[k];
+    to[starts[(keys[i] >>> shift) & mask]++] = i;
+  }
+}
