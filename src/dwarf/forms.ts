@@ -199,3 +199,14 @@ export function skipForm(reader: Reader, form: number, format: DieFormat): void 
   if (size >= FIXED_AT_LEAST) reader.skip(size);
   else skipVariable(reader, size, format);
 }
+
+/** Whether a value is an index into a table whose place the root DIE tells; or may be. */
+export function isIndexForm(form: number): boolean {
+  return form >= DW_FORM_strx && (form <= DW_FORM_addrx || (form >= DW_FORM_strx1 && form <= DW_FORM_addrx4) ||
+        form === DW_FORM_GNU_addr_index || form === DW_FORM_GNU_str_index) || form === DW_FORM_indirect;
+}
+
+export function isAddressForm(form: number): boolean {
+  return form === DW_FORM_addr || form === DW_FORM_GNU_addr_index ||
+    form === DW_FORM_addrx || (form >= DW_FORM_addrx1 && form <= DW_FORM_addrx4);
+}

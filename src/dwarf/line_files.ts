@@ -17,7 +17,7 @@ import {
 } from "./constants.ts";
 import { fixedSize, skipForm, smallestSize, unsignedForm } from "./line_forms.ts";
 import type { LineHeader } from "./line_header.ts";
-import { MAX_DWARF_STRING, type Reader } from "./reader.ts";
+import type { Reader } from "./reader.ts";
 import type { TextTable } from "./text_table.ts";
 
 /** What the names of a version 5 header may point into. */

@@ -128,6 +128,14 @@ export class Reader {
     return this.fail("size", size, "is not a size of integers");
   }
 
+  /** 64 bits as 16 hex digits. */
+  id(): string {
+    const first = this.u32();
+    const second = this.u32();
+    const [hi, lo] = this.littleEndian ? [second, first] : [first, second];
+    return hi.toString(16).padStart(8, "0") + lo.toString(16).padStart(8, "0");
+  }
+
   /** Unsigned LEB128 as a double: exact below 2^53, infinite where it is absurdly long. */
   uleb(): number {
     const { bytes, end } = this;

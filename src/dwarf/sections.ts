@@ -31,3 +31,14 @@ export const SECTION_NAMES: Readonly<Record<Exclude<keyof DwarfSections, "little
   aranges: "aranges",
   cuIndex: "cu_index",
 };
+
+/** Where a unit's parts begin inside the sections of a .dwp package; all 0 elsewhere. */
+export interface Contributions {
+  readonly info: number;
+  readonly abbrev: number;
+  readonly line: number;
+  readonly strOffsets: number;
+  readonly rnglists: number;
+}
+
+export const WHOLE_SECTIONS: Contributions = { info: 0, abbrev: 0, line: 0, strOffsets: 0, rnglists: 0 };

@@ -11,7 +11,8 @@ import {
 } from "./constants.ts";
 import { attemptUnit, type DwarfFile } from "./dwarf_file.ts";
 import { Reader } from "./reader.ts";
-import { type Contributions, Unit } from "./unit.ts";
+import type { Contributions } from "./sections.ts";
+import { Unit } from "./unit.ts";
 
 /**
  * The split units of a .dwo or .dwp file. Those that are malformed are left out, and `problems` say why.

@@ -1,5 +1,5 @@
 // Owns Unit: the header and root DIE of one unit of .debug_info, and the values of its attributes.
-import { type AbbrevTable, SPECS } from "./abbrevs.ts";
+import type { AbbrevTable } from "./abbrevs.ts";
 import {
   DW_AT_addr_base,
   DW_AT_comp_dir,
@@ -59,19 +59,9 @@ import {
   DW_UT_type,
 } from "./constants.ts";
 import type { DwarfFile } from "./dwarf_file.ts";
-import { type DieFormat, indirectForm, skipForm } from "./forms.ts";
+import { type DieFormat, indirectForm, isAddressForm, isIndexForm, skipForm } from "./forms.ts";
+import { type Contributions, WHOLE_SECTIONS } from "./sections.ts";
 import type { Address, Reader } from "./reader.ts";
-
-/** Where a unit's parts begin inside the sections of a .dwp package; all 0 elsewhere. */
-export interface Contributions {
-  readonly info: number;
-  readonly abbrev: number;
-  readonly line: number;
-  readonly strOffsets: number;
-  readonly rnglists: number;
-}
-
-export const WHOLE_SECTIONS: Contributions = { info: 0, abbrev: 0, line: 0, strOffsets: 0, rnglists: 0 };
 
 /** Code ranges of a DIE as its attributes give them. */
 export interface CodeRange {
@@ -147,7 +137,7 @@ export class Unit implements DieFormat {
     if (![1, 2, 4, 8].includes(this.addressSize)) {
       reader.fail("address_size", this.addressSize, "is not 1, 2, 4 or 8", reader.at - 1);
     }
-    if (this.type === DW_UT_skeleton || this.type === DW_UT_split_compile) this.dwoId = readId(reader);
+    if (this.type === DW_UT_skeleton || this.type === DW_UT_split_compile) this.dwoId = reader.id();
     if (this.type === DW_UT_type || this.type === DW_UT_split_type) {
       reader.skip(8);
       reader.offset(is64);
@@ -179,17 +169,10 @@ export class Unit implements DieFormat {
     if (code === 0) return -1;
     const record = abbrevs.find(code);
     if (record < 0) reader.fail("abbreviation code", code, "is not in the unit's table", from);
-    // Of most abbreviations that come here one DIE is read: straight from the table, without a list of them.
-    const specs = abbrevs.reader;
-    let at = abbrevs.records[record + SPECS];
-    for (;;) {
-      specs.at = at;
-      const attribute = specs.uleb();
-      const form = specs.uleb();
-      if (attribute === 0 && form === 0) break;
-      const implicit = form === DW_FORM_implicit_const ? specs.sleb() : 0;
-      at = specs.at;
-      if (!each(attribute, form, implicit, reader)) skipForm(reader, form, this);
+    const specs = abbrevs.specs(record);
+    for (let i = 0; i < specs.length; i += 3) {
+      const form = specs[i + 1];
+      if (!each(specs[i], form, specs[i + 2], reader)) skipForm(reader, form, this);
     }
     return record;
   }
@@ -200,12 +183,11 @@ export class Unit implements DieFormat {
     this.#rootIsRead = true;
     let later = false;
     this.attributes(this.reader(this.firstDie), (attribute, form, implicit, reader) => {
+      if (this.#readBase(attribute, form, implicit, reader)) return true;
       // Indices into tables depend on bases that may stand behind them: those attributes in a second turn.
-      if (isIndexForm(form)) {
-        later = true;
-        return false;
-      }
-      return this.#readBase(attribute, form, implicit, reader) || this.#readRest(attribute, form, implicit, reader);
+      if (!isIndexForm(form)) return this.#readRest(attribute, form, implicit, reader);
+      later = true;
+      return false;
     });
     if (!later) return;
     this.attributes(
@@ -236,7 +218,7 @@ export class Unit implements DieFormat {
         this.stmtList = this.offsetValue(reader, form);
         return true;
       case DW_AT_GNU_dwo_id:
-        if (form === DW_FORM_data8) this.dwoId = readId(reader);
+        if (form === DW_FORM_data8) this.dwoId = reader.id();
         else this.constant(reader, form, implicit);
         return true;
       default:
@@ -442,25 +424,6 @@ export class Unit implements DieFormat {
   }
 }
 
-/** Whether a value is an index into a table whose place the root DIE tells; or may be. */
-function isIndexForm(form: number): boolean {
-  return form >= DW_FORM_strx && (form <= DW_FORM_addrx || (form >= DW_FORM_strx1 && form <= DW_FORM_addrx4) ||
-        form === DW_FORM_GNU_addr_index || form === DW_FORM_GNU_str_index) || form === DW_FORM_indirect;
-}
-
-function isAddressForm(form: number): boolean {
-  return form === DW_FORM_addr || form === DW_FORM_GNU_addr_index ||
-    form === DW_FORM_addrx || (form >= DW_FORM_addrx1 && form <= DW_FORM_addrx4);
-}
-
 export function newCodeRange(): CodeRange {
   return { low: undefined, high: undefined, size: undefined, ranges: undefined, rangesAreIndexed: false };
-}
-
-/** 8 bytes as 16 hex digits. */
-function readId(reader: Reader): string {
-  const first = reader.u32();
-  const second = reader.u32();
-  const [hi, lo] = reader.littleEndian ? [second, first] : [first, second];
-  return hi.toString(16).padStart(8, "0") + lo.toString(16).padStart(8, "0");
 }
