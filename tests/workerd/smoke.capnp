@@ -5,6 +5,8 @@ const smoke :Workerd.Worker = (
   modules = [
     (name = "smoke.js", esModule = embed "smoke.js"),
     (name = "stackmap.js", esModule = embed "stackmap.js"),
+    (name = "program.bin", data = embed "program.bin"),
+    (name = "expected.json", json = embed "expected.json"),
   ],
   compatibilityDate = "2026-01-01",
 );

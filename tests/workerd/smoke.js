@@ -2,6 +2,8 @@
 // Each exported object with a test() is one test. To cover a new room, add one below.
 // deno-lint-ignore-file -- stackmap.js is made by workerd_test.ts
 import * as stackmap from "./stackmap.js";
+import expected from "./expected.json";
+import program_bin from "./program.bin";
 
 function same(actual, expected) {
   const show = (value) => JSON.stringify(value, (_, v) => typeof v === "bigint" ? `${v}n` : v);
@@ -138,5 +140,20 @@ export const mainJob = {
     const parsed = stackmap.parseBpftoolDump(json);
     same([parsed.valueSize, parsed.dump], [layout.valueSize, dump]);
     same(stackmap.looksLikeBuildIds(parsed.dump, parsed.valueSize), true);
+  },
+};
+
+// A program by gcc -g -gz=zlib, and what addr2line says of its addresses: none of either where there is no gcc.
+export const symbolizer = {
+  async test() {
+    same(stackmap.demangle("_ZN3foo3barEi"), "foo::bar(int)");
+    const symbolizer = new stackmap.Symbolizer();
+    if (expected.length === 0) return console.log("no gcc here: no DWARF was read");
+    const { status, buildId, debugInfo, problems } = await symbolizer.add(new Uint8Array(program_bin));
+    same([status, debugInfo, problems], ["added", true, []]);
+    for (const { address, lines } of expected) {
+      const { frames } = symbolizer.lookupAddress(buildId, BigInt(address));
+      same(frames.flatMap(({ name, file, line }) => [name, `${file}:${line}`]), lines);
+    }
   },
 };
