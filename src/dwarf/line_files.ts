@@ -15,7 +15,8 @@ import {
   DW_LNCT_directory_index,
   DW_LNCT_path,
 } from "./constants.ts";
-import { fixedSize, skipForm, smallestSize, unsignedForm } from "./line_forms.ts";
+import { skipForm } from "./forms.ts";
+import { fixedSize, smallestSize, unsignedForm } from "./line_forms.ts";
 import type { LineHeader } from "./line_header.ts";
 import type { Reader } from "./reader.ts";
 import type { TextTable } from "./text_table.ts";

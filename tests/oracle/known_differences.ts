@@ -45,10 +45,13 @@ function linksAlternate(subject: Subject): boolean {
   return subject.files.some(({ path, alternate }) => alternate !== undefined && path === subject.asked);
 }
 
-/** Whether `theirs` has no name, or the plain name of a member whose linkage name is elsewhere: "end" of "…3endEv". */
+/**
+ * Whether `theirs` has no name, or a plain one where ours is a linkage name: what it takes for the DIE in the alternate file
+ * is another ("__i") or only part of the chain ("end" of "…3endEv").
+ */
 function missesName(ours: Frame, theirs: Frame): boolean {
   if (ours.name === undefined) return false;
-  return theirs.name === undefined || ours.name.includes(`${theirs.name.length}${theirs.name}`);
+  return theirs.name === undefined || (ours.name.startsWith("_Z") && !theirs.name.startsWith("_Z"));
 }
 
 /** Whether a name is that of a symbol without size or code. */
