@@ -136,7 +136,11 @@ export async function nodeHost(): Promise<Host> {
         close: () => fs.closeSync(fd),
       };
     },
-    readFile: (path) => new Uint8Array(fs.readFileSync(path)),
+    readFile: (path) => {
+      // Not a Buffer, whose slice() does not copy.
+      const { buffer, byteOffset, length } = fs.readFileSync(path);
+      return new Uint8Array(buffer, byteOffset, length);
+    },
     kind(path) {
       const info = fs.statSync(path, { throwIfNoEntry: false });
       return info === undefined ? undefined : kindOf(infoOf(info));
