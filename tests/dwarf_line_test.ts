@@ -390,7 +390,7 @@ Deno.test("paths come together as llvm-symbolizer prints them", () => {
   assertEquals(path(4, ["C:x"], "a.c", 1, "/src"), "/src/C:x/a.c");
   assertEquals(path(5, ["/src", "x"], "a.c", 0, "/src"), "/src/a.c");
   assertEquals(path(5, ["/src", "x"], "a.c", 1, "/src"), "/src/x/a.c");
-  assertEquals(path(5, [".", "x"], "a.c", 0, "."), "./a.c");
+  assertEquals(path(5, [".", "x"], "a.c", 0, "."), "././a.c");
   assertEquals(path(5, ["."], "a.c", 7, "/src"), "/src/a.c");
 });
 

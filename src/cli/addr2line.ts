@@ -1,8 +1,10 @@
 // Owns `addr2line`: addresses or file offsets of one binary to functions, files and lines.
+import type { FrameColumns } from "../symbolize/resolution.ts";
 import { Symbolizer } from "../symbolize/symbolizer.ts";
 import type { SymbolizedColumns } from "../symbolize/symbolized_columns.ts";
-import { type Command, EXIT_FAILED, EXIT_OK, type ParsedArgs, UsageError } from "./command.ts";
-import { addWithDebugFiles } from "./debug_files.ts";
+import { BPF_BUILD_ID_SIZE } from "../uapi/bpf.ts";
+import { type Command, EXIT_FAILED, EXIT_OK, naming, type ParsedArgs, UsageError } from "./command.ts";
+import { type AddedFiles, addMissingSplits, addWithDebugFiles } from "./debug_files.ts";
 import type { Host } from "./host.ts";
 
 /** `addr2line --elf FILE [ADDRESS…]`. */
@@ -12,7 +14,8 @@ export const command: Command = {
 
 Prints for each address the functions that it is in, innermost first, each with file, line and column on a line of its
 own, and an empty line after them; "??" stands for what is not known. Without addresses they are read from standard
-input, one a line. The separate debug file of FILE is found by its build ID or .gnu_debuglink.
+input, one a line. ADDRESS is hexadecimal, with or without 0x. The separate debug file of FILE is found by its build ID or
+.gnu_debuglink, and .dwo files where the compiler put them; --dwo names others, or a .dwp package.
 
   --elf FILE          the binary or debug file
   --offsets           ADDRESS is an offset in the file, as the kernel reports it with a build ID, not an address in
@@ -20,13 +23,14 @@ input, one a line. The separate debug file of FILE is found by its build ID or .
   --return-addresses  look one byte earlier: what comes from a stack, but for its innermost frame
   --linkage-names     names as the linker has them, not demangled
   --no-inlines        the outermost function alone, with the line of the innermost
+  --dwo FILE          a .dwo file or .dwp package of FILE; as often as needed
   --debug-root DIR    where the .build-id tree of debug files is (/usr/lib/debug); as often as needed
   --why               on standard error: the files used, and why an address has no answer
 
-exit code: 0, or 1 if the file can't be read or is not what it should be
+exit code: 0; 1 if a file can't be read or is not what it should be; 2 if the command line is not understood
 `,
   flags: ["offsets", "return-addresses", "linkage-names", "no-inlines", "why"],
-  options: ["elf", "debug-root"],
+  options: ["elf", "dwo", "debug-root"],
   run,
 };
 
@@ -39,24 +43,47 @@ async function run(host: Host, parsed: ParsedArgs): Promise<number> {
   const offsets = parsed.flags.has("offsets");
   const addresses = parseAddresses(parsed.operands.length > 0 ? parsed.operands.join("\n") : host.readInput());
   const symbolizer = new Symbolizer();
-  const added = await addWithDebugFiles(host, symbolizer, files[0], host.readFile(files[0]), {
-    roots: parsed.values.get("debug-root"),
-    buildId: NO_ID,
-  });
-  for (const problem of added.problems) host.writeError(`${files[0]}: ${problem.message}\n`);
+  const [path] = files;
+  let added: AddedFiles;
+  try {
+    const roots = parsed.values.get("debug-root");
+    added = await addWithDebugFiles(host, symbolizer, path, host.readFile(path), { roots, buildId: NO_ID });
+  } catch (error) {
+    throw naming(path, error);
+  }
+  const { buildId } = added;
+  for (const problem of added.problems) host.writeError(`${path}: ${problem.message}\n`);
+  if (buildId === undefined || added.binary === undefined) return EXIT_FAILED;
+  for (const dwo of parsed.values.get("dwo") ?? []) {
+    try {
+      const { debugInfo, problems } = await symbolizer.add(host.readFile(dwo), { name: dwo, buildId });
+      if (!debugInfo) host.writeError(`${dwo}: has no split DWARF\n`);
+      for (const problem of problems) host.writeError(`${dwo}: ${problem.message}\n`);
+      added.files.push(dwo);
+    } catch (error) {
+      throw naming(dwo, error);
+    }
+  }
+  const returnAddress = parsed.flags.has("return-addresses");
+  const lookUp = () =>
+    offsets && buildId.length <= BPF_BUILD_ID_SIZE
+      ? symbolizer.lookupColumns(frameColumns(buildId, addresses, returnAddress))
+      : symbolizer.lookupAddresses(buildId, offsets ? addressesOf(symbolizer, buildId, addresses) : addresses, {
+        returnAddress,
+      });
+  let answer = lookUp();
+  if (await addMissingSplits(host, symbolizer, buildId, added.files)) answer = lookUp();
   const why = parsed.flags.has("why");
   if (why) host.writeError(`files: ${added.files.join(", ")}\n`);
-  const { buildId } = added;
-  if (buildId === undefined || added.binary === undefined) return EXIT_FAILED;
-  const answer = offsets
-    ? symbolizer.lookupColumns(frameColumns(buildId, addresses, parsed.flags.has("return-addresses")))
-    : symbolizer.lookupAddresses(buildId, addresses, { returnAddress: parsed.flags.has("return-addresses") });
   host.write(format(answer, addresses.lo.length, parsed));
   if (why) {
     addresses.lo.forEach((lo, i) => {
       const reason = answer.reason(i);
       const address = (BigInt(addresses.hi[i]) << 32n) | BigInt(lo);
-      if (reason !== undefined) host.writeError(`0x${address.toString(16)}: ${reason}\n`);
+      const problem = answer.problem(i);
+      if (reason === undefined && problem === undefined) return;
+      const text = [reason, problem?.message].filter((one) => one !== undefined).join(": ");
+      host.writeError(`0x${address.toString(16)}: ${text}\n`);
     });
   }
   return EXIT_OK;
@@ -99,11 +126,22 @@ function parseAddresses(text: string): Addresses {
   return { hi: Uint32Array.from(hi), lo: Uint32Array.from(lo) };
 }
 
-function frameColumns(buildId: Uint8Array, { hi, lo }: Addresses, returnAddresses: boolean) {
-  const buildIds = new Uint8Array(20);
-  buildIds.set(buildId.subarray(0, 20));
+function frameColumns(buildId: Uint8Array, { hi, lo }: Addresses, returnAddress: boolean): FrameColumns {
+  const buildIds = new Uint8Array(BPF_BUILD_ID_SIZE);
+  buildIds.set(buildId);
   const columns = { idIndex: new Int32Array(lo.length), offsetHi: hi, offsetLo: lo, buildIds };
-  return returnAddresses ? { ...columns, first: new Uint32Array(0) } : columns;
+  return returnAddress ? { ...columns, first: new Uint32Array(0) } : columns;
+}
+
+/** The addresses of file offsets, for ids that columns have no room for; all ones where no segment maps one. */
+function addressesOf(symbolizer: Symbolizer, buildId: Uint8Array, offsets: Addresses): Addresses {
+  const out = { hi: offsets.hi.slice(), lo: offsets.lo.slice() };
+  offsets.lo.forEach((lo, i) => {
+    const { address = 2n ** 64n - 1n } = symbolizer.lookup(buildId, (BigInt(offsets.hi[i]) << 32n) | BigInt(lo));
+    out.hi[i] = Number(address >> 32n);
+    out.lo[i] = Number(address & 0xffff_ffffn);
+  });
+  return out;
 }
 
 function format(answer: SymbolizedColumns, count: number, parsed: ParsedArgs): string {

@@ -44,7 +44,7 @@ export async function addWithDebugFiles(
   const id = result.buildId;
   if (id === undefined || result.binary === undefined || result.status === "conflict") return { ...result, files };
   if (result.debugInfo) {
-    if (await addAlternate(host, symbolizer, path, bytes, id, result.debugAltLink, roots)) files.push("alternate");
+    await addAlternate(host, symbolizer, path, bytes, id, result.debugAltLink, roots, files);
     return { ...result, files };
   }
   const query = { path, buildId: id, roots, ...(result.debugLink === undefined ? {} : { link: result.debugLink }) };
@@ -55,12 +55,15 @@ export async function addWithDebugFiles(
     const matches = own !== undefined
       ? bytesEqual(own, id)
       : result.debugLink !== undefined && debugLinkMatches(result.debugLink, debug);
-    if (!matches) continue;
+    if (!matches) {
+      files.push(`${candidate} (not used: its build ID or CRC is another)`);
+      continue;
+    }
     const added = await symbolizer.add(debug, { name: candidate, buildId: id });
     files.push(candidate);
     result.problems = [...result.problems, ...added.problems];
     result.debugInfo ||= added.debugInfo;
-    await addAlternate(host, symbolizer, candidate, debug, id, added.debugAltLink, roots);
+    await addAlternate(host, symbolizer, candidate, debug, id, added.debugAltLink, roots, files);
     break;
   }
   return { ...result, files };
@@ -74,16 +77,42 @@ async function addAlternate(
   buildId: Uint8Array,
   link: DebugAltLink | undefined,
   roots: readonly string[],
-): Promise<boolean> {
-  if (link === undefined) return false;
+  files: string[],
+): Promise<void> {
+  if (link === undefined) return;
   for (const candidate of altFilePaths({ link, path, roots })) {
     const alternate = readIfThere(host, candidate);
     const own = alternate === undefined ? undefined : idOf(alternate);
     if (alternate === undefined || own === undefined || !bytesEqual(own, link.buildId)) continue;
     await symbolizer.add(bytes, { name: path, buildId, alternate });
-    return true;
+    files.push(candidate);
+    return;
   }
-  return false;
+  files.push(`${link.name} (not found: some names and inlined calls are missing)`);
+}
+
+/**
+ * Adds the .dwo files that lookups have missed, from where the compiler put them. Returns whether there were any, so
+ * that looking up again knows more.
+ */
+export async function addMissingSplits(
+  host: Host,
+  symbolizer: Symbolizer,
+  buildId: Uint8Array,
+  files: string[],
+): Promise<boolean> {
+  let added = false;
+  for (const path of symbolizer.missingSplits(buildId)) {
+    const bytes = readIfThere(host, path);
+    files.push(bytes === undefined ? `${path} (not found: inlined calls are missing)` : path);
+    if (bytes === undefined) continue;
+    try {
+      added = (await symbolizer.add(bytes, { name: path, buildId })).debugInfo || added;
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+    }
+  }
+  return added;
 }
 
 function readIfThere(host: Host, path: string): Uint8Array | undefined {

@@ -1,6 +1,7 @@
 // Owns Dwarf: the debug information of one program, and what of it has been read: units, scopes and lines on demand.
 import type { FormatError } from "../base/format_error.ts";
-import { attemptUnit, DwarfFile } from "./dwarf_file.ts";
+import { attemptUnit, DwarfFile, MOST_PROBLEMS } from "./dwarf_file.ts";
+import { appendPath, isAbsolutePath } from "./line_paths.ts";
 import type { LineProgram } from "./line_program.ts";
 import type { LineRows } from "./line_rows.ts";
 import { NameTable } from "./names.ts";
@@ -33,6 +34,8 @@ export class UnitCode {
   readonly hasInlined: boolean;
   /** Bytes kept for its scopes. */
   scopeBytes = 0;
+  /** The first thing that was malformed in it. */
+  problem: FormatError | undefined = undefined;
   /** Has the names of the scopes. */
   readonly #split: Unit;
   readonly #shared: Shared;
@@ -42,18 +45,31 @@ export class UnitCode {
   #scopes: Scopes | null | undefined = undefined;
 
   constructor(unit: Unit, split: Unit | undefined, shared: Shared) {
-    const { problems } = shared;
     this.unit = unit;
     this.#split = split ?? unit;
     this.#shared = shared;
-    attemptUnit(problems, () => unit.readRoot());
-    this.hasInlined = attemptUnit(problems, () => this.#split.abbrevs.hasInlined) ?? false;
-    this.#lines = attemptUnit(problems, () => linesOf(unit));
+    this.#attempt(() => unit.readRoot());
+    this.hasInlined = this.#attempt(() => this.#split.abbrevs.hasInlined) ?? false;
+    this.#lines = this.#attempt(() => linesOf(unit));
     this.rows = this.#lines?.rows;
-    if (this.#lines?.problem !== undefined) problems.push(this.#lines.problem);
+    if (this.#lines?.problem !== undefined) this.#note([this.#lines.problem]);
     // GNU's compiler gives a split unit a file table of its own; LLVM's uses the skeleton's.
-    const own = split === undefined ? undefined : attemptUnit(problems, () => linesOf(split));
+    const own = split === undefined ? undefined : this.#attempt(() => linesOf(split));
     this.#callLines = own ?? this.#lines;
+  }
+
+  #attempt<T>(read: () => T): T | undefined {
+    const problems: FormatError[] = [];
+    const result = attemptUnit(problems, read);
+    this.#note(problems);
+    return result;
+  }
+
+  #note([problem]: FormatError[]): void {
+    if (problem === undefined) return;
+    this.problem ??= problem;
+    const { problems } = this.#shared;
+    if (problems.length < MOST_PROBLEMS) problems.push(problem);
   }
 
   /** Its functions and inlined calls; `null` if they are malformed. */
@@ -62,8 +78,8 @@ export class UnitCode {
   }
 
   #readScopes(): Scopes | null {
-    const { problems, bounds, keep } = this.#shared;
-    const scopes = attemptUnit(problems, () => {
+    const { bounds, keep } = this.#shared;
+    const scopes = this.#attempt(() => {
       const { file, offset, end } = this.#split;
       file.infoBudget.check(offset); // skeletons may share a split unit
       file.infoBudget.spend(end - offset);
@@ -211,12 +227,25 @@ export class Dwarf {
     return this.#units[index] = code;
   }
 
-  /** Whether split units are missing: the skeleton names a .dwo file that was not given. */
+  /** What is malformed in the unit with an address, as far as it was read. */
+  problemAt(address: Address): FormatError | undefined {
+    const unit = this.unitAt(address);
+    if (unit < 0) return undefined;
+    const code = this.unit(unit);
+    return code === null ? this.problems[0] : code.problem;
+  }
+
+  /**
+   * The .dwo files that units read so far name and that were not given, with the directory they were compiled in.
+   */
   get missingSplits(): readonly string[] {
     const missing = new Set<string>();
     for (const code of this.#units) {
       const unit = code?.unit;
-      if (unit?.dwoId !== undefined && !this.#splits.has(unit.dwoId)) missing.add(unit.dwoName ?? unit.dwoId);
+      if (unit?.dwoId !== undefined && !this.#splits.has(unit.dwoId)) {
+        const name = unit.dwoName ?? `${unit.dwoId}.dwo`;
+        missing.add(isAbsolutePath(name) ? name : appendPath(unit.compDir, name));
+      }
     }
     return [...missing];
   }

@@ -16,7 +16,7 @@ const MOST_INFO_BYTES = 0x7fff_ffff;
 const PROGRAMS_TO_LINE = 4;
 
 /** Problems that are kept of one file: a hostile one can have a malformed unit for every few bytes. */
-const MOST_PROBLEMS = 64;
+export const MOST_PROBLEMS = 64;
 
 /** As `attempt()`, but keeps no more problems than anyone reads. */
 export function attemptUnit<T>(problems: FormatError[], read: () => T): T | undefined {

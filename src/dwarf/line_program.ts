@@ -112,8 +112,9 @@ export class LineProgram {
     const include = directoryPlace >= 0 && directoryPlace < directories.count
       ? table.name(directories, directoryPlace, this.#context) ?? ""
       : "";
-    // Directory 0 of version 5 is the compilation directory itself.
-    const whole = isAbsolutePath(include) || (indexFrom === 0 && directory === 0 && include !== "");
+    // Directory 0 of version 5 is the compilation directory itself; where that is relative it is prefixed all the same, as
+    // llvm-symbolizer 14, addr2line and eu-addr2line do. LLVM has stopped doing so since.
+    const whole = isAbsolutePath(include);
     return appendPath(appendPath(whole ? "" : compDir, include), name);
   }
 }

@@ -9,6 +9,8 @@ const HAS_ADDRESS: Uint8Array = Uint8Array.from(
     ["resolved", "no-symbols", "malformed-symbols", "no-symbol-here", "stripped"].includes(reason) ? 1 : 0,
 );
 
+const MALFORMED = RESOLVE_REASONS.indexOf("malformed-debug-info");
+
 /** What {@linkcode lookUpAll} finds. */
 export interface FoundFrames {
   rows: FrameRows;
@@ -32,7 +34,7 @@ export function lookUpAll(
   programOf: (binary: number) => FrameNames,
 ): FoundFrames {
   const batch = new Batch(resolved, innermost, programOf);
-  const order = byAddress(resolved.addressLo);
+  const order = sorted(resolved, innermost);
   // A call for each: engines compile a small function sooner and better than a loop that runs on.
   for (let k = 0; k < order.length; k++) batch.take(order[k]);
   return batch;
@@ -87,6 +89,10 @@ class Batch implements FoundFrames {
     const depth = rows.length - this.#lastFirst;
     this.depth[i] = depth;
     if (depth > 0) reason[i] = 0;
+    else {
+      const dwarf = this.programs[index]?.dwarf;
+      if (dwarf?.problemAt(dwarf.address(hi, lo)) !== undefined) reason[i] = MALFORMED;
+    }
   }
 }
 
@@ -94,21 +100,37 @@ class Batch implements FoundFrames {
 const DIGIT = 11;
 
 /**
- * The numbers of frames by ascending address, a radix sort: neighbours share units, rows and cache lines. In what order
- * they are looked up does not matter otherwise, so the lower half of the address will do.
+ * The numbers of frames by binary, then by ascending address, a radix sort: neighbours share units, rows and cache lines, and
+ * equal frames stand together. The upper halves of addresses differ within no real binary.
  */
-function byAddress(addressLo: Uint32Array): Uint32Array {
+function sorted({ binary, addressLo }: ResolvedColumns, innermost: Uint8Array): Uint32Array {
   const count = addressLo.length;
   let from = new Uint32Array(count);
-  for (let i = 0; i < count; i++) from[i] = i;
   let to = new Uint32Array(count);
-  const starts = new Uint32Array(1 << DIGIT);
-  for (let shift = 0; shift < 32; shift += DIGIT) {
-    countDigits(addressLo, shift, starts);
-    distribute(addressLo, shift, starts, from, to);
-    [from, to] = [to, from];
+  const group = new Uint32Array(count);
+  let most = 0;
+  for (let i = 0; i < count; i++) {
+    from[i] = i;
+    group[i] = (binary[i] + 1) * 2 + innermost[i];
+    if (group[i] > most) most = group[i];
   }
+  const starts = new Uint32Array(1 << DIGIT);
+  const sortBy = (keys: Uint32Array, shift: number): void => {
+    if (allAlike(keys, shift)) return;
+    countDigits(keys, shift, starts);
+    distribute(keys, shift, starts, from, to);
+    [from, to] = [to, from];
+  };
+  for (let shift = 0; shift < 32; shift += DIGIT) sortBy(addressLo, shift);
+  for (let shift = 0; shift < 32 && most >>> shift > 0; shift += DIGIT) sortBy(group, shift);
   return from;
+}
+
+function allAlike(keys: Uint32Array, shift: number): boolean {
+  const mask = (1 << DIGIT) - 1;
+  const first = (keys[0] >>> shift) & mask;
+  for (let i = 1; i < keys.length; i++) if (((keys[i] >>> shift) & mask) !== first) return false;
+  return true;
 }
 
 function countDigits(keys: Uint32Array, shift: number, starts: Uint32Array): void {

@@ -25,6 +25,8 @@ export class Program {
   dwarf: Dwarf | undefined = undefined;
   /** Number of the call that used it last. */
   lastUsed = 0;
+  /** Calls that are adding to it just now. */
+  adding = 0;
   readonly #splits: DwarfSections[] = [];
   #hasAlternate = false;
   #sectionBytes = 0;

@@ -14,6 +14,7 @@ import type { IndexedBinary } from "./binary.ts";
  * - `malformed-symbols`: it has, but they can't be read; see {@linkcode IndexedBinary}`.problems`.
  * - `no-symbol-here`: its symbols leave the address out.
  * - `stripped`: the same, and all it has are the dynamic symbols; a separate debug file may know more.
+ * - `malformed-debug-info`: its symbols leave the address out, and the DWARF of it can't be read. Of `Symbolizer` alone.
  * - `evicted`: the binary was added, and let go of to keep a limit; add it again.
  */
 export const RESOLVE_REASONS = [
@@ -28,6 +29,7 @@ export const RESOLVE_REASONS = [
   "no-symbol-here",
   "stripped",
   "evicted",
+  "malformed-debug-info",
 ] as const;
 
 /** One of {@linkcode RESOLVE_REASONS} but `"resolved"`. */

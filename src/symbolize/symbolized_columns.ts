@@ -1,4 +1,5 @@
 // Owns SymbolizedColumns: the answer to a batch of frames, in columns that turn into names when asked.
+import type { FormatError } from "../base/format_error.ts";
 import { demangle } from "../demangle/demangle.ts";
 import type { FoundFrames } from "./batch.ts";
 import type { FrameNames, FrameRows, FrameSource, SymbolizedFrame } from "./frame_rows.ts";
@@ -101,6 +102,16 @@ export class SymbolizedColumns {
     const out: SymbolizedFrame[] = [];
     for (let k = 0; k < this.depth[index]; k++) out.push(this.frame(this.first[index] + k));
     return out;
+  }
+
+  /**
+   * What is malformed in the DWARF of address `index`, which may be why it has no frames, or frames without lines;
+   * `undefined` if nothing is.
+   */
+  problem(index: number): FormatError | undefined {
+    const { binary, addressHi, addressLo } = this.resolved;
+    const dwarf = this.#programs[binary[index]]?.dwarf;
+    return dwarf?.problemAt(dwarf.address(addressHi[index], addressLo[index]));
   }
 
   /** Why address `index` has no frames; `undefined` if it has. */

@@ -3,7 +3,7 @@ import { attempt, type FormatError } from "../base/format_error.ts";
 import { demangle } from "../demangle/demangle.ts";
 import { type DebugAltLink, type DebugLink, readDebugAltLink, readDebugLink } from "../elf/debug_links.ts";
 import { ElfFile } from "../elf/elf_file.ts";
-import type { IndexedBinary } from "./binary.ts";
+import type { BinaryRecord, IndexedBinary } from "./binary.ts";
 import { lookUpAll } from "./batch.ts";
 import { type AddResult, BuildIdIndex, noSymbolReason } from "./build_id_index.ts";
 import { appendFrames, type FrameNames, FrameRows, type SymbolizedFrame } from "./frame_rows.ts";
@@ -56,7 +56,7 @@ export interface Symbolization {
   frames: SymbolizedFrame[];
   /** Why there are none. */
   reason?: ResolveReason;
-  /** What was malformed, where that is the reason. */
+  /** What is malformed in the file, where that is the reason, or why frames have no line or lack inlined calls. */
   problem?: FormatError;
 }
 
@@ -66,7 +66,7 @@ export interface Symbolization {
  *
  * {@linkcode Symbolizer.add} is asynchronous, because compressed sections are unpacked by the platform; lookups are
  * not, and read what they need of a file's DWARF when they first need it: the unit with the address, no other.
- * docs/performance.md has the cost of each step.
+ * docs/symbolization.md has the cost of each step.
  *
  * The bytes of a file with uncompressed DWARF are kept, not copied: they must not change. Names are those that
  * llvm-symbolizer prints.
@@ -156,13 +156,20 @@ export class Symbolizer {
     const program = this.#programs[binary.index] ??= new Program();
     program.lastUsed = ++this.#calls;
     const { alternate } = options;
+    program.adding++;
     result.debugInfo = await program.add(file, {
       link: debugAltLink,
       alternate,
       limit: this.#maxSectionBytes,
       problems,
     });
+    program.adding--;
     program.lastUsed = ++this.#calls;
+    if (result.debugInfo && status === "duplicate") {
+      // It brought no symbols or segments, and yet something.
+      result.status = "merged";
+      (binary as BinaryRecord).files.push(options.name ?? "");
+    }
     this.#keepLimit();
     return result;
   }
@@ -201,7 +208,8 @@ export class Symbolizer {
   /**
    * Symbolizes a virtual address of a binary's file, as `nm` prints and `addr2line` takes them.
    *
-   * @param address Unsigned 64 bits.
+   * @param address Unsigned 64 bits; any other is outside every segment.
+   * @param options `returnAddress`: look one byte earlier, as in {@linkcode Symbolizer.lookup}.
    * @example
    * ```ts
    * import { assertEquals } from "@std/assert";
@@ -211,11 +219,16 @@ export class Symbolizer {
    * assertEquals(reason, "no-such-binary");
    * ```
    */
-  lookupAddress(buildId: Uint8Array, address: bigint): Symbolization {
+  lookupAddress(buildId: Uint8Array, address: bigint, options: { returnAddress?: boolean } = {}): Symbolization {
     const binary = this.#index.binary(buildId);
     if (binary === undefined) return { frames: [], reason: "no-such-binary" };
     if (binary.evicted) return { frames: [], binary, reason: "evicted" };
-    return { binary, address, ...this.#at(binary, BigInt.asUintN(64, address), undefined) };
+    if (address !== BigInt.asUintN(64, address)) return { frames: [], binary, reason: "outside-every-segment" };
+    return {
+      binary,
+      address,
+      ...this.#at(binary, options.returnAddress === true ? address - 1n : address, undefined),
+    };
   }
 
   #at(
@@ -234,15 +247,18 @@ export class Symbolizer {
     const symbol = binary.symbols?.lookup(hi, lo) ?? -1;
     const found = appendFrames(rows, 0, names, hi, lo, symbol);
     if (this.#maxBytes !== Infinity && this.#bytesOf(binary) !== before) this.#keepLimit();
+    const malformed = program?.dwarf?.problemAt(program.dwarf.address(hi, lo));
     if (found) {
       const frames: SymbolizedFrame[] = [];
       for (let row = 0; row < rows.length; row++) frames.push(rows.frame(row, names, demangle));
-      return { frames };
+      return malformed === undefined ? { frames } : { frames, problem: malformed };
     }
-    const problem = program?.dwarf?.problems[0] ?? binary.problems[0];
     const why = reason ?? noSymbolReason(binary);
+    // Where no unit has the address, what is malformed elsewhere may be why.
+    const problem = malformed ?? program?.dwarf?.problems[0] ??
+      (why === "malformed-symbols" ? binary.problems[0] : undefined);
     if (problem === undefined) return { frames: [], reason: why };
-    return { frames: [], reason: why, problem };
+    return { frames: [], reason: malformed === undefined ? why : "malformed-debug-info", problem };
   }
 
   /**
@@ -339,6 +355,14 @@ export class Symbolizer {
     return binary.retainedBytes + (program?.retainedBytes ?? 0);
   }
 
+  /**
+   * Paths of the .dwo files that lookups in a binary have missed so far, as the compiler named them: below the directory
+   * it ran in. Without them functions are named by symbols, and lines are there, but inlined calls are not.
+   */
+  missingSplits(buildId: Uint8Array): readonly string[] {
+    return this.#programs[this.#index.binary(buildId)?.index ?? -1]?.dwarf?.missingSplits ?? [];
+  }
+
   /** Lets go of a binary: its frames are answered with `evicted` until its files are added again. */
   evict(buildId: Uint8Array): boolean {
     const index = this.#index.binary(buildId)?.index ?? -1;
@@ -355,7 +379,9 @@ export class Symbolizer {
       .sort((a, b) => (this.#programs[a.index]?.lastUsed ?? 0) - (this.#programs[b.index]?.lastUsed ?? 0));
     for (const binary of byAge) {
       if (excess <= 0) return;
-      if (this.#programs[binary.index]?.lastUsed === this.#calls) return;
+      const program = this.#programs[binary.index];
+      if (program?.lastUsed === this.#calls) return;
+      if (program !== undefined && program.adding > 0) continue;
       excess -= this.#bytesOf(binary);
       this.evict(binary.buildId);
     }

@@ -60,13 +60,6 @@ function isLtoMark(subject: Subject, name: string | undefined): boolean {
   return facts.length > 0 && facts.every(({ size, executable }) => size === 0n && !executable);
 }
 
-/** Whether `theirs` is `ours` behind the relative directory that `ours` begins with already. */
-function repeatsDirectory(ours: string | undefined, theirs: string | undefined): boolean {
-  if (ours === undefined || theirs === undefined || !theirs.endsWith(`/${ours}`)) return false;
-  const directory = theirs.slice(0, -ours.length);
-  return !directory.startsWith("/") && ours.startsWith(directory);
-}
-
 /** Asked in this order; the first that matches takes the difference. */
 export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
   {
@@ -126,18 +119,5 @@ export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
       subject.name.includes("fsplit-dwarf-inlining + dwp") && theirs.length > 0 && ours.length > theirs.length &&
       samePlace(ours[0], theirs[0]) && ours[ours.length - 1].name === theirs[theirs.length - 1].name &&
       lookupText(subject.asked, address).includes("DW_TAG_inlined_subroutine"),
-  },
-  {
-    cause:
-      "llvm-symbolizer 14 puts the compilation directory before directory 0, which is the compilation directory",
-    fault: "oracle",
-    evidence: "DWARF 5, 6.2.4, directories; llvm-dwarfdump --debug-line FILE: dir_index 0; mended in later LLVM " +
-      "(DWARFDebugLine.cpp, getFileNameByIndex: unless v5 DirIdx == 0)",
-    matches: ({ ours, theirs }) =>
-      ours.length === theirs.length &&
-      ours.every((one, i) =>
-        one.name === theirs[i].name && one.line === theirs[i].line && one.column === theirs[i].column &&
-        (one.file === theirs[i].file || repeatsDirectory(one.file, theirs[i].file))
-      ),
   },
 ];
