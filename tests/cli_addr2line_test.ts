@@ -106,7 +106,7 @@ Deno.test({
       const [first, second, third] = out.split("\n\n");
       assertMatch(first, /^foo::work\(int\)\n.*b\.c:[23]:\d+$/);
       assertEquals([second, third], [first, "??\n??:0:0"]);
-      assertMatch((await ask("--linkage-names")).out, /^_ZN3foo4workEi\n/);
+      assertMatch((await ask("--linkage-names")).out, /^twice\n.*\n_ZN3foo4workEi\n/);
       for (const wrong of ["zz", "0x", "123456789abcdef01", "-1"]) {
         const { code, err } = await runOn({ readInput: () => wrong }, "addr2line", "--elf", path("b"));
         assertEquals(code, 2);
