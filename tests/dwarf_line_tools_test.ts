@@ -140,8 +140,8 @@ Deno.test("rows and paths of compiled programs equal those of llvm-dwarfdump and
   if (without.length > 0) return console.log(`skipped: not installed: ${without}`);
   const cwd = realpathSync(mkdtempSync(`${tmpdir()}/stackmap-`));
   try {
-    mkdirSync(`${cwd}/work/inc`, { recursive: true });
-    const work = `${cwd}/work`;
+    mkdirSync(`${cwd}/project/inc`, { recursive: true });
+    const work = `${cwd}/project`;
     writeFileSync(`${cwd}/up.h`, "static inline int up(int x) {\n  return x -\n    9;\n}\n");
     writeFileSync(`${work}/inc/twice.h`, HEADER);
     writeFileSync(`${work}/a.c`, SOURCE);
