@@ -157,13 +157,16 @@ export class Symbolizer {
     program.lastUsed = ++this.#calls;
     const { alternate } = options;
     program.adding++;
-    result.debugInfo = await program.add(file, {
-      link: debugAltLink,
-      alternate,
-      limit: this.#maxSectionBytes,
-      problems,
-    });
-    program.adding--;
+    try {
+      result.debugInfo = await program.add(file, {
+        link: debugAltLink,
+        alternate,
+        limit: this.#maxSectionBytes,
+        problems,
+      });
+    } finally {
+      program.adding--;
+    }
     program.lastUsed = ++this.#calls;
     if (result.debugInfo && status === "duplicate") {
       // It brought no symbols or segments, and yet something.
