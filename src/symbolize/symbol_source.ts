@@ -169,7 +169,10 @@ function unpack({ kind, packed }: PackedSymbols, problems: FormatError[]): Symbo
   return attempt(problems, () => {
     const file = new ElfFile(decompressXz(packed, MOST_MINI_DEBUG));
     const section = symbolSections(file)[0];
-    return section && { ...captureSymbols(file, section), kind };
+    if (section === undefined) return undefined;
+    const capture = captureSymbols(file, section);
+    // A copy: else the names would keep the whole unpacked file.
+    return { ...capture, strings: capture.strings.slice(), kind };
   });
 }
 
