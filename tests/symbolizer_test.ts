@@ -385,3 +385,42 @@ Deno.test("equal frames share rows, whatever other binaries and return addresses
   // Two binaries; of the first both the innermost frame and return addresses.
   assertEquals(answer.length, 3);
 });
+
+Deno.test("a .dwo file that was given before is a duplicate and is not kept again", async () => {
+  const split = dwarfElf(
+    buildInfo([{ type: dw.DW_UT_split_compile, id: 5n, root: die(dw.DW_TAG_compile_unit, CODE) }]),
+    { split: true },
+  );
+  const skeleton = dwarfElf(
+    buildInfo([{ type: dw.DW_UT_skeleton, id: 5n, root: die(dw.DW_TAG_skeleton_unit, CODE) }]),
+    { buildId: idOf(31) },
+  );
+  const symbolizer = new Symbolizer();
+  await symbolizer.add(skeleton);
+  const first = await symbolizer.add(split, { buildId: idOf(31) });
+  const kept = symbolizer.retainedBytes;
+  const again = await symbolizer.add(split, { buildId: idOf(31) });
+  assertEquals([first.debugInfo, first.status, again.debugInfo, again.status], [
+    true,
+    "merged",
+    false,
+    "duplicate",
+  ]);
+  assertEquals(symbolizer.retainedBytes, kept);
+});
+
+Deno.test("an alternate file without an id is none that a link can mean", async () => {
+  const link = { name: ".gnu_debugaltlink", sh_type: 1, contents: Uint8Array.of(0x61, 0, 1, 2, 3, 4) };
+  const one = die(dw.DW_TAG_subprogram, [...CODE, [dw.DW_AT_name, dw.DW_FORM_string, "f"]]);
+  const { info, abbrev } = buildInfo([{ root: die(dw.DW_TAG_compile_unit, CODE, one) }]);
+  const sections = [".debug_info", ".debug_abbrev"].map((name, i) => ({
+    ...{ name, sh_type: 1, contents: [info, abbrev][i] },
+  }));
+  const symbolizer = new Symbolizer();
+  const { problems, debugAltLink } = await symbolizer.add(
+    buildElf({ buildId: idOf(32), sections: [...sections, link] }),
+    { alternate: buildElf({ sections }) },
+  );
+  assertEquals(debugAltLink?.buildId, Uint8Array.of(1, 2, 3, 4));
+  assertEquals(problems.map(({ field }) => field), [".gnu_debugaltlink build id"]);
+});

@@ -169,7 +169,8 @@ export class Dwarf {
   }
 
   /**
-   * Takes the units of a .dwo file or .dwp package; returns how many they are. Those of other programs do no harm.
+   * Takes the units of a .dwo file or .dwp package; returns how many of them were not there yet. Those of other programs
+   * do no harm.
    *
    * @throws {FormatError} If it is malformed.
    */
@@ -187,7 +188,7 @@ export class Dwarf {
       this.#retained -= code.scopeBytes;
       this.#units[index] = undefined;
     });
-    return units.length;
+    return ids.size;
   }
 
   /** An address of the program as this room's lookups take it. */

@@ -39,10 +39,13 @@ export class Program {
       if (hasUnits(file)) used = await this.#addUnits(file, from);
       if (hasSplitUnits(file)) {
         const sections = await readDwarfSections(file, true, limit);
-        this.dwarf?.addSplit(sections);
-        this.#splits.push(sections);
-        this.#sectionBytes += sectionsSize(sections);
-        used = true;
+        // Without a skeleton yet it can't be told what the units are of; with one, those it has are not kept again.
+        const brings = this.dwarf === undefined || this.dwarf.addSplit(sections) > 0;
+        if (brings) {
+          this.#splits.push(sections);
+          this.#sectionBytes += sectionsSize(sections);
+          used = true;
+        }
       }
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
@@ -81,7 +84,7 @@ async function readAlternate(
   try {
     const file = new ElfFile(bytes);
     const { buildId } = file;
-    if (link !== undefined && buildId !== undefined && !bytesEqual(link.buildId, buildId)) {
+    if (link !== undefined && (buildId === undefined || !bytesEqual(link.buildId, buildId))) {
       throw new FormatError("is not the id of the alternate file given", {
         offset: 0,
         field: ".gnu_debugaltlink build id",
