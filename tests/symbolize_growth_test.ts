@@ -4,7 +4,15 @@ import { existsSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { assertEquals, assertLess } from "@std/assert";
-import { BuildIdIndex, decodeStacks, encodeStacks, encodeSym, foldStacks, SymbolTable } from "../mod.ts";
+import {
+  BuildIdIndex,
+  decodeStacks,
+  encodeStacks,
+  encodeSym,
+  foldStacks,
+  Symbolizer,
+  SymbolTable,
+} from "../mod.ts";
 import { IdLookup } from "../src/symbolize/id_lookup.ts";
 import { buildElf, concat, makeIdent } from "./elf_builder.ts";
 
@@ -153,4 +161,34 @@ Deno.test({
       assertLess(Number(grown), 5 * Number(size), what);
     }
   },
+});
+
+Deno.test("names that stand for a hundred thousand characters add up to some millions, then stay mangled", async () => {
+  // f(A, B<A, A>, B<B<A, A>, B<A, A>>, …): each parameter twice as long as the one before.
+  const swelling = (number: number): string => {
+    let name = `_Z${`f${number}`.length}f${number}1A1BIS_S_E`;
+    for (let i = 1; i < 13; i++) name += `S0_IS${i.toString(36).toUpperCase()}_S${i.toString(36).toUpperCase()}_E`;
+    return name;
+  };
+  const count = 2000;
+  const names = Array.from({ length: count }, (_, i) => `${swelling(i)}\0`);
+  const strings = new TextEncoder().encode(`\0${names.join("")}`);
+  const at: number[] = [];
+  names.reduce((sum, name, i) => (at[i] = sum) + name.length, 1);
+  const symbolizer = new Symbolizer();
+  await symbolizer.add(program(strings, count, (i) => at[i]));
+  const lo = Uint32Array.from({ length: count }, (_, i) => 0x1000 + i);
+  const answer = symbolizer.lookupAddresses(ID, { hi: new Uint32Array(count), lo });
+  let total = 0;
+  let mangled = 0;
+  for (let i = 0; i < count; i++) {
+    const name = answer.demangled(answer.first[i])!;
+    total += name.length;
+    if (name.startsWith("_Z")) mangled++;
+  }
+  // One of them alone is over 50,000 characters.
+  assertEquals(answer.demangled(answer.first[0])!.startsWith("f0(A, B<A, A>, B<B<A, A>, B<A, A> >, "), true);
+  assertLess(50_000, answer.demangled(answer.first[0])!.length);
+  assertLess(total, (1 << 24) + strings.length);
+  assertLess(count / 2, mangled);
 });

@@ -5,6 +5,11 @@ import type { FoundFrames } from "./batch.ts";
 import type { FrameNames, FrameRows, FrameSource, SymbolizedFrame } from "./frame_rows.ts";
 import { RESOLVE_REASONS, type ResolvedColumns, type ResolveReason } from "./resolution.ts";
 
+/** How many times its own length a C++ or Rust name stands for at most, unless it is made to be long. */
+const EXPANSION = 64;
+/** Characters that names which stand for more may add up to: each is kept, since frames share it. */
+const MOST_EXPANDED = 1 << 24;
+
 // The constructor, for this room alone: its parameters are no part of the public surface.
 let make: (found: FoundFrames, resolved: ResolvedColumns) => SymbolizedColumns;
 
@@ -27,6 +32,7 @@ export class SymbolizedColumns {
   readonly #rows: FrameRows;
   readonly #programs: readonly (FrameNames | undefined)[];
   readonly #demangled = new Map<string, string>();
+  #left = MOST_EXPANDED;
 
   static {
     make = (found, resolved) => new SymbolizedColumns(found, resolved);
@@ -55,7 +61,10 @@ export class SymbolizedColumns {
     return this.#rows.name(row, this.#names(row));
   }
 
-  /** Name of frame `row` as it stands in the source. */
+  /**
+   * Name of frame `row` as it stands in the source. Names made to swell (200 bytes can stand for 131,072 characters) add
+   * up to 16 Mi characters at most; what goes beyond stays mangled.
+   */
   demangled(row: number): string | undefined {
     const name = this.name(row);
     return name === undefined ? undefined : this.#demangle(name);
@@ -63,7 +72,14 @@ export class SymbolizedColumns {
 
   #demangle(name: string): string {
     let demangled = this.#demangled.get(name);
-    if (demangled === undefined) this.#demangled.set(name, demangled = demangle(name));
+    if (demangled === undefined) {
+      demangled = demangle(name);
+      if (demangled.length > EXPANSION * name.length) {
+        this.#left -= demangled.length;
+        if (this.#left < 0) demangled = name;
+      }
+      this.#demangled.set(name, demangled);
+    }
     return demangled;
   }
 
