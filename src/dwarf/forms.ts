@@ -200,6 +200,31 @@ export function skipForm(reader: Reader, form: number, format: DieFormat): void 
   else skipVariable(reader, size, format);
 }
 
+/** A value of a constant class: sizes, lines, numbers of files. Other forms are passed over and give 0. */
+export function constantForm(reader: Reader, form: number, implicit: number, format: DieFormat): number {
+  switch (form) {
+    case DW_FORM_data1:
+      return reader.u8();
+    case DW_FORM_data2:
+      return reader.u16();
+    case DW_FORM_data4:
+      return reader.u32();
+    case DW_FORM_data8:
+      return reader.u64();
+    case DW_FORM_udata:
+      return reader.uleb();
+    case DW_FORM_sdata:
+      return reader.sleb();
+    case DW_FORM_implicit_const:
+      return implicit;
+    case DW_FORM_indirect:
+      return constantForm(reader, indirectForm(reader), 0, format);
+    default:
+      skipForm(reader, form, format);
+      return 0;
+  }
+}
+
 /** Whether a value is an index into a table whose place the root DIE tells; or may be. */
 export function isIndexForm(form: number): boolean {
   return form >= DW_FORM_strx && (form <= DW_FORM_addrx || (form >= DW_FORM_strx1 && form <= DW_FORM_addrx4) ||

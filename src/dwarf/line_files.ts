@@ -15,8 +15,8 @@ import {
   DW_LNCT_directory_index,
   DW_LNCT_path,
 } from "./constants.ts";
-import { skipForm } from "./forms.ts";
-import { fixedSize, smallestSize, unsignedForm } from "./line_forms.ts";
+import { constantForm, skipForm } from "./forms.ts";
+import { fixedSize, smallestSize } from "./line_forms.ts";
 import type { LineHeader } from "./line_header.ts";
 import type { Reader } from "./reader.ts";
 import type { TextTable } from "./text_table.ts";
@@ -159,7 +159,7 @@ function describedEntries(reader: Reader, header: LineHeader, into: Entries): vo
       if (content === DW_LNCT_path) places[2 * i] = reader.at;
       if (sizes[part] !== 0) reader.at += sizes[part];
       else if (content === DW_LNCT_directory_index) {
-        places[2 * i + 1] = Math.min(unsignedForm(reader, forms[part], header), 0xffff_ffff);
+        places[2 * i + 1] = Math.min(Math.max(0, constantForm(reader, forms[part], 0, header)), 0xffff_ffff);
       } else skipForm(reader, forms[part], header);
     }
     if (reader.at > reader.end) reader.fail("entry", i);

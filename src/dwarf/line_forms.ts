@@ -1,13 +1,5 @@
-// Owns the forms of directory and file entries of version 5: the least that each takes, and those that are numbers.
-import {
-  DW_FORM_data1,
-  DW_FORM_data2,
-  DW_FORM_data4,
-  DW_FORM_data8,
-  DW_FORM_implicit_const,
-  DW_FORM_sdata,
-  DW_FORM_udata,
-} from "./constants.ts";
+// Owns the forms of directory and file entries of version 5: the least that each takes.
+import { DW_FORM_implicit_const } from "./constants.ts";
 import {
   type DieFormat,
   FIXED_AT_LEAST,
@@ -16,7 +8,6 @@ import {
   SIZE_BLOCK4,
   SIZE_INDIRECT,
   SIZE_UNKNOWN,
-  skipForm,
 } from "./forms.ts";
 import type { Reader } from "./reader.ts";
 
@@ -34,24 +25,4 @@ export function smallestSize(reader: Reader, form: number, format: DieFormat): n
   }
   if (size >= FIXED_AT_LEAST) return size;
   return size === SIZE_BLOCK4 ? 4 : size === SIZE_BLOCK2 ? 2 : 1;
-}
-
-/** A value of a form that is a number; 0, passing over it, of any other. */
-export function unsignedForm(reader: Reader, form: number, format: DieFormat): number {
-  switch (form) {
-    case DW_FORM_udata:
-      return reader.uleb();
-    case DW_FORM_data1:
-      return reader.u8();
-    case DW_FORM_data2:
-      return reader.u16();
-    case DW_FORM_data4:
-      return reader.u32();
-    case DW_FORM_data8:
-      return reader.u64();
-    case DW_FORM_sdata:
-      return Math.max(0, reader.sleb());
-  }
-  skipForm(reader, form, format);
-  return 0;
 }

@@ -21,15 +21,11 @@ import {
   DW_FORM_addrx2,
   DW_FORM_addrx3,
   DW_FORM_addrx4,
-  DW_FORM_data1,
-  DW_FORM_data2,
-  DW_FORM_data4,
   DW_FORM_data8,
   DW_FORM_GNU_addr_index,
   DW_FORM_GNU_ref_alt,
   DW_FORM_GNU_str_index,
   DW_FORM_GNU_strp_alt,
-  DW_FORM_implicit_const,
   DW_FORM_indirect,
   DW_FORM_line_strp,
   DW_FORM_ref1,
@@ -41,7 +37,6 @@ import {
   DW_FORM_ref_sup8,
   DW_FORM_ref_udata,
   DW_FORM_rnglistx,
-  DW_FORM_sdata,
   DW_FORM_sec_offset,
   DW_FORM_string,
   DW_FORM_strp,
@@ -51,7 +46,6 @@ import {
   DW_FORM_strx2,
   DW_FORM_strx3,
   DW_FORM_strx4,
-  DW_FORM_udata,
   DW_UT_compile,
   DW_UT_skeleton,
   DW_UT_split_compile,
@@ -59,7 +53,7 @@ import {
   DW_UT_type,
 } from "./constants.ts";
 import type { DwarfFile } from "./dwarf_file.ts";
-import { type DieFormat, indirectForm, isAddressForm, isIndexForm, skipForm } from "./forms.ts";
+import { constantForm, type DieFormat, indirectForm, isAddressForm, isIndexForm, skipForm } from "./forms.ts";
 import { type Contributions, WHOLE_SECTIONS } from "./sections.ts";
 import type { Address, Reader } from "./reader.ts";
 
@@ -269,29 +263,9 @@ export class Unit implements DieFormat {
     }
   }
 
-  /** A value of a constant class; sizes and line numbers. Other forms are passed over and give 0. */
+  /** See {@linkcode constantForm}. */
   constant(reader: Reader, form: number, implicit: number): number {
-    switch (form) {
-      case DW_FORM_data1:
-        return reader.u8();
-      case DW_FORM_data2:
-        return reader.u16();
-      case DW_FORM_data4:
-        return reader.u32();
-      case DW_FORM_data8:
-        return reader.u64();
-      case DW_FORM_udata:
-        return reader.uleb();
-      case DW_FORM_sdata:
-        return reader.sleb();
-      case DW_FORM_implicit_const:
-        return implicit;
-      case DW_FORM_indirect:
-        return this.constant(reader, indirectForm(reader), 0);
-      default:
-        skipForm(reader, form, this);
-        return 0;
-    }
+    return constantForm(reader, form, implicit, this);
   }
 
   /** An offset into another section: DW_FORM_sec_offset, or before DWARF 4 a constant. */
