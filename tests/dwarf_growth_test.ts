@@ -337,3 +337,13 @@ Deno.test("maps of ranges that all overlap, or all nest, are made in time in pro
     assertLess(large, 28 * Math.max(small, 10), what);
   }
 });
+
+Deno.test("a list of ranges lets go of what an exceptional unit needed", () => {
+  const list = new RangeList();
+  for (let i = 0; i < 100_000; i++) list.push(i, i + 1, i);
+  assertEquals(IntervalMap.from(list).lookup(99_999), 99_999);
+  list.clear();
+  assertEquals([list.length, list.low.length < 20_000, list.value.length], [0, true, list.low.length]);
+  list.push(5, 7, 3);
+  assertEquals([4, 5, 6, 7].map((at) => IntervalMap.from(list).lookup(at)), [-1, 3, 3, -1]);
+});

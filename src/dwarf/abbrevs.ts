@@ -50,6 +50,7 @@ const MOST_EMPTY = 64;
 export type AttributeSpecs = readonly number[];
 
 /** Tables are made here and copied out in their final size: gcc writes one for each unit. */
+const KEPT = 1 << 16;
 let recordScratch: Int32Array = new Int32Array(4096);
 let stepScratch: Int32Array = new Int32Array(4096);
 
@@ -169,6 +170,8 @@ export class AbbrevTable {
     recordScratch[count * RECORD + STEPS] = steps;
     this.records = recordScratch.slice(0, (count + 1) * RECORD);
     this.steps = stepScratch.slice(0, steps);
+    if (recordScratch.length > KEPT) recordScratch = new Int32Array(KEPT);
+    if (stepScratch.length > KEPT) stepScratch = new Int32Array(KEPT);
     this.inOrder = inOrder;
     this.hasInlined = hasInlined;
     this.#others = others;

@@ -1,6 +1,9 @@
 // Owns IntervalMap: overlapping ranges settled into intervals, and the lookup from address to the one that wins.
 import type { Address } from "./reader.ts";
 
+/** Ranges that a list keeps memory for once it is empty again: 320 KiB. */
+const KEPT = 1 << 14;
+
 /** A growing list of ranges [low, high), each with a number. Reused for one unit after the other. */
 export class RangeList {
   length = 0;
@@ -13,6 +16,15 @@ export class RangeList {
     this.low[this.length] = low;
     this.high[this.length] = high;
     this.value[this.length++] = value;
+  }
+
+  /** Makes it empty; what an exceptional unit needed is let go of. */
+  clear(): void {
+    this.length = 0;
+    if (this.low.length <= KEPT) return;
+    this.low = new Float64Array(KEPT);
+    this.high = new Float64Array(KEPT);
+    this.value = new Int32Array(KEPT);
   }
 
   #grow(): void {
@@ -74,7 +86,10 @@ export class IntervalMap {
       sweepAny(list, sorted, out);
     }
     out.push(Infinity, 0, -1);
-    return new IntervalMap(out.low.slice(0, out.length), out.value.slice(0, out.length - 1));
+    const map = new IntervalMap(out.low.slice(0, out.length), out.value.slice(0, out.length - 1));
+    out.clear();
+    if (ORDER.length > KEPT) ORDER = new Int32Array(KEPT);
+    return map;
   }
 }
 

@@ -50,6 +50,9 @@ const ROOT = 6;
 /** Their types hold no functions. Those of C++ and Rust may. */
 const C_LANGUAGES: readonly number[] = [DW_LANG_C89, DW_LANG_C, DW_LANG_C99, DW_LANG_C11, DW_LANG_C17];
 
+/** Scopes that memory is kept for between units: 448 KiB. */
+const KEPT_SCOPES = 1 << 14;
+
 /** Filled by one scan after the other; what a unit keeps is copied out. */
 class Scratch {
   readonly ranges = new RangeList();
@@ -59,10 +62,12 @@ class Scratch {
   /** For each open DIE the scope it is in. */
   readonly parents: number[] = [];
 
+  /** Ready for another unit; what an exceptional one needed is let go of. */
   reset(): void {
-    this.ranges.length = 0;
+    this.ranges.clear();
     this.count = 0;
     this.parents.length = 0;
+    if (this.rows.length > KEPT_SCOPES * WIDTH) this.rows = new Int32Array(KEPT_SCOPES * WIDTH);
   }
 
   /** Adds a scope. */
@@ -147,9 +152,12 @@ export class Scopes {
    */
   static scan(unit: Unit, bounds: CodeBounds): Scopes {
     unit.readRoot();
-    SCRATCH.reset();
-    scan(unit, bounds, SCRATCH);
-    return new Scopes(IntervalMap.from(SCRATCH.ranges), SCRATCH.rows.slice(0, SCRATCH.count * WIDTH));
+    try {
+      scan(unit, bounds, SCRATCH);
+      return new Scopes(IntervalMap.from(SCRATCH.ranges), SCRATCH.rows.slice(0, SCRATCH.count * WIDTH));
+    } finally {
+      SCRATCH.reset();
+    }
   }
 }
 
