@@ -424,3 +424,17 @@ Deno.test("an alternate file without an id is none that a link can mean", async 
   assertEquals(debugAltLink?.buildId, Uint8Array.of(1, 2, 3, 4));
   assertEquals(problems.map(({ field }) => field), [".gnu_debugaltlink build id"]);
 });
+
+Deno.test("what is malformed is asked for where a frame was looked up: before a return address", async () => {
+  const symbolizer = new Symbolizer();
+  await symbolizer.add(damagedDwarf(idOf(33)));
+  // The unit is from 0x1000 to 0x2000.
+  const addresses = { hi: new Uint32Array(3), lo: Uint32Array.of(0x1000, 0x1001, 0x2000) };
+  const reasons = (returnAddress: boolean) => {
+    const answer = symbolizer.lookupAddresses(idOf(33), addresses, { returnAddress });
+    return [0, 1, 2].map((i) => `${answer.reason(i)} ${answer.problem(i) !== undefined}`);
+  };
+  const [damaged, none] = ["malformed-debug-info true", "no-symbols false"];
+  assertEquals(reasons(false), [damaged, damaged, none]);
+  assertEquals(reasons(true), [none, damaged, damaged]);
+});

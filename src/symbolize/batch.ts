@@ -20,6 +20,8 @@ export interface FoundFrames {
   depth: Uint8Array;
   /** The programs met, by the binary's number. */
   programs: (FrameNames | undefined)[];
+  /** 1 where the address itself was looked up, 0 where the byte before it. */
+  innermost: Uint8Array;
 }
 
 /**
@@ -46,18 +48,19 @@ class Batch implements FoundFrames {
   readonly depth: Uint8Array;
   readonly programs: (FrameNames | undefined)[] = [];
   readonly #resolved: ResolvedColumns;
-  readonly #innermost: Uint8Array;
+  readonly innermost: Uint8Array;
   readonly #programOf: (binary: number) => FrameNames;
   #lastBinary = -1;
   #lastHi = 0;
   #lastLo = 0;
   #lastInnermost = 0;
   #lastFirst = 0;
+  #lastIsMalformed = false;
 
   constructor(resolved: ResolvedColumns, innermost: Uint8Array, programOf: (binary: number) => FrameNames) {
     const count = innermost.length;
     this.#resolved = resolved;
-    this.#innermost = innermost;
+    this.innermost = innermost;
     this.#programOf = programOf;
     this.rows = new FrameRows(Math.max(16, count + (count >> 2)));
     this.first = new Uint32Array(count);
@@ -71,7 +74,7 @@ class Batch implements FoundFrames {
     const index = binary[i];
     const hi = addressHi[i];
     const lo = addressLo[i];
-    const innermost = this.#innermost[i];
+    const innermost = this.innermost[i];
     if (
       lo !== this.#lastLo || hi !== this.#lastHi || index !== this.#lastBinary || innermost !== this.#lastInnermost
     ) {
@@ -81,18 +84,17 @@ class Batch implements FoundFrames {
       this.#lastInnermost = innermost;
       this.#lastFirst = rows.length;
       const names = this.programs[index] ??= this.#programOf(index);
-      if (innermost === 1) appendFrames(rows, index, names, hi, lo, symbol[i]);
-      else appendFrames(rows, index, names, lo === 0 ? hi - 1 : hi, (lo - 1) >>> 0, symbol[i]);
+      const atHi = innermost === 0 && lo === 0 ? hi - 1 : hi;
+      const atLo = innermost === 0 ? (lo - 1) >>> 0 : lo;
+      const found = appendFrames(rows, index, names, atHi, atLo, symbol[i]);
+      this.#lastIsMalformed = !found && names.dwarf?.problemAt(names.dwarf.address(atHi, atLo)) !== undefined;
     }
     // Else it is the same frame as before, in another stack: the same rows.
     this.first[i] = this.#lastFirst;
     const depth = rows.length - this.#lastFirst;
     this.depth[i] = depth;
     if (depth > 0) reason[i] = 0;
-    else {
-      const dwarf = this.programs[index]?.dwarf;
-      if (dwarf?.problemAt(dwarf.address(hi, lo)) !== undefined) reason[i] = MALFORMED;
-    }
+    else if (this.#lastIsMalformed) reason[i] = MALFORMED;
   }
 }
 

@@ -30,6 +30,7 @@ export class SymbolizedColumns {
   /** Number of rows. */
   readonly length: number;
   readonly #rows: FrameRows;
+  readonly #innermost: Uint8Array;
   readonly #programs: readonly (FrameNames | undefined)[];
   readonly #demangled = new Map<string, string>();
   #left = MOST_EXPANDED;
@@ -38,13 +39,14 @@ export class SymbolizedColumns {
     make = (found, resolved) => new SymbolizedColumns(found, resolved);
   }
 
-  private constructor({ first, depth, rows, programs }: FoundFrames, resolved: ResolvedColumns) {
+  private constructor({ first, depth, rows, programs, innermost }: FoundFrames, resolved: ResolvedColumns) {
     this.first = first;
     this.depth = depth;
     this.resolved = resolved;
     this.length = rows.length;
     this.#rows = rows;
     this.#programs = programs;
+    this.#innermost = innermost;
   }
 
   #check(row: number): number {
@@ -127,7 +129,8 @@ export class SymbolizedColumns {
   problem(index: number): FormatError | undefined {
     const { binary, addressHi, addressLo } = this.resolved;
     const dwarf = this.#programs[binary[index]]?.dwarf;
-    return dwarf?.problemAt(dwarf.address(addressHi[index], addressLo[index]));
+    // Of a return address the byte before it was looked up.
+    return dwarf?.problemAt(dwarf.address(addressHi[index], addressLo[index]) - (1 - this.#innermost[index]));
   }
 
   /** Why address `index` has no frames; `undefined` if it has. */
