@@ -25,14 +25,20 @@ const ARROWS: Record<string, readonly string[]> = {
   dwarf: ["elf", "uapi", "base"],
   gsym: ["elf", "uapi", "base"],
   symbolize: ["dwarf", "gsym", "elf", "demangle", "compress", "dump", "uapi", "base"],
-  store: ["symbolize", "elf", "uapi", "base"],
-  profile: ["symbolize (types)", "dump (types)", "uapi", "base"],
+  convert: ["symbolize", "dwarf", "gsym", "elf", "uapi", "base"],
+  store: ["symbolize", "gsym", "elf", "uapi", "base"],
+  recording: ["dump", "uapi", "base"],
+  profile: ["symbolize (types)", "dump", "uapi", "base"],
+  serve: ["store", "recording", "profile", "symbolize", "gsym", "dump", "elf", "uapi", "base"],
   linux: ["dump", "memory", "uapi", "base"],
   cli: [
     "mod.ts",
     "linux",
+    "serve",
     "profile",
+    "recording",
     "store",
+    "convert",
     "symbolize",
     "gsym",
     "dwarf",
@@ -46,7 +52,7 @@ const ARROWS: Record<string, readonly string[]> = {
 };
 
 /** Rooms that are named for what is to come; src/ does not have them yet. */
-const PLANNED: readonly string[] = ["gsym", "store", "linux"];
+const PLANNED: readonly string[] = ["linux"];
 
 /** Rooms for one runtime's own interfaces; everything else runs anywhere and is all that mod.ts exports. */
 const HOST_ROOMS: readonly string[] = ["cli", "linux"];

@@ -1,10 +1,10 @@
 // Owns Dwarf: the debug information of one program, and what of it has been read: units, scopes and lines on demand.
 import type { FormatError } from "../base/format_error.ts";
+import { NameTable } from "../base/name_table.ts";
 import { attemptUnit, DwarfFile, MOST_PROBLEMS } from "./dwarf_file.ts";
 import { appendPath, isAbsolutePath } from "./line_paths.ts";
 import type { LineProgram } from "./line_program.ts";
 import type { LineRows } from "./line_rows.ts";
-import { NameTable } from "./names.ts";
 import type { Address } from "./reader.ts";
 import { Scopes } from "./scopes.ts";
 import type { DwarfSections } from "./sections.ts";

@@ -1,8 +1,9 @@
 // Owns DwarfFile: the sections of one file with what has been read of them: units and abbreviation tables.
 import { attempt, FormatError } from "../base/format_error.ts";
+import type { NameTable } from "../base/name_table.ts";
 import { AbbrevTable } from "./abbrevs.ts";
 import { type DieFormat, formatNumber, FORMATS } from "./forms.ts";
-import { FunctionNames, type NameTable } from "./names.ts";
+import { FunctionNames } from "./names.ts";
 import { type LineContext, LineProgram } from "./line_program.ts";
 import { Reader } from "./reader.ts";
 import type { DwarfSections } from "./sections.ts";

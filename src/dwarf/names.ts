@@ -1,5 +1,6 @@
 // Owns names of functions: from a DIE along its abstract origin and specification, in other units and files too.
 import { FormatError } from "../base/format_error.ts";
+import type { NameTable } from "../base/name_table.ts";
 import {
   DW_AT_abstract_origin,
   DW_AT_linkage_name,
@@ -12,39 +13,6 @@ import type { Unit } from "./unit.ts";
 
 /** Most DIEs that one name is looked for in. Real chains have three; those that go round end here. */
 const MOST_DIES = 16;
-
-/** Names of up to this many characters are never cut. */
-const SHORT_NAME = 256;
-/** How many times the bytes they come from all names may add up to, and what they may in any case. */
-const NAMES_TO_BYTES = 4;
-const NAMES_AT_LEAST = 1 << 20;
-
-/**
- * The distinct names of one program, by number; 0 is for none. In a hostile file a name can begin at every byte of
- * one long string; where the names add up to more than any compiler makes of so many bytes, further long ones are cut.
- */
-export class NameTable {
-  readonly names: string[] = [""];
-  readonly #numbers = new Map<string, number>([["", 0]]);
-  #left: number;
-
-  /** @param bytes Size of the sections that the names come from. */
-  constructor(bytes: number) {
-    this.#left = Math.max(NAMES_AT_LEAST, NAMES_TO_BYTES * bytes);
-  }
-
-  /** The number of a name. */
-  intern(name: string): number {
-    if (name.length > SHORT_NAME && name.length > this.#left) name = name.slice(0, SHORT_NAME) + "…";
-    let number = this.#numbers.get(name);
-    if (number === undefined) {
-      this.#left -= name.length;
-      number = this.names.push(name) - 1;
-      this.#numbers.set(name, number);
-    }
-    return number;
-  }
-}
 
 /** What one DIE tells of a function's name. */
 interface NameLink {
