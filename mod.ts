@@ -34,6 +34,7 @@
  */
 
 // base
+export { type ByteSource, byteSource } from "./src/base/byte_source.ts";
 export { FormatError, type FormatErrorDetail } from "./src/base/format_error.ts";
 
 // uapi
@@ -188,6 +189,33 @@ export { decodeStacks, decodeStackValue, StackDecoder } from "./src/dump/decode.
 export { looksLikeBuildIds } from "./src/dump/detect.ts";
 export { encodeStacks, type StackInput } from "./src/dump/encode.ts";
 
+// gsym
+export {
+  type GsymCallSite,
+  type GsymFunctionInfo,
+  type GsymInlineNode,
+  type GsymLineRows,
+} from "./src/gsym/function_info.ts";
+export { type GsymFrame, type GsymLocation } from "./src/gsym/location.ts";
+export { GsymReader, isGsym } from "./src/gsym/gsym_reader.ts";
+export { RangedGsym, type RangedGsymOptions } from "./src/gsym/ranged_gsym.ts";
+export {
+  GsymCreator,
+  type GsymFunction,
+  type GsymInlinedCall,
+  type GsymLine,
+} from "./src/gsym/creator.ts";
+export { type GsymCreatorOptions } from "./src/gsym/creator_builder.ts";
+export { type GsymLayout } from "./src/gsym/creator_write.ts";
+
+// convert
+export {
+  elfToGsym,
+  type GsymConversion,
+  type GsymConvertOptions,
+  type GsymConvertReport,
+} from "./src/convert/elf_to_gsym.ts";
+
 // symbolize
 export { type IndexedBinary } from "./src/symbolize/binary.ts";
 export { type AddResult, type AddStatus, BuildIdIndex } from "./src/symbolize/build_id_index.ts";
@@ -203,12 +231,36 @@ export { type FrameSource, type SymbolizedFrame } from "./src/symbolize/frame_ro
 export { SymbolizedColumns } from "./src/symbolize/symbolized_columns.ts";
 export {
   type Symbolization,
-  Symbolizer,
   type SymbolizerAddResult,
   type SymbolizerOptions,
-} from "./src/symbolize/symbolizer.ts";
+} from "./src/symbolize/symbolization.ts";
+export { Symbolizer } from "./src/symbolize/symbolizer.ts";
 export { type SymbolTableKind } from "./src/symbolize/symbol_source.ts";
 export { type CodeSymbol, SymbolTable } from "./src/symbolize/symbol_table.ts";
+
+// store
+export {
+  type BinaryStore,
+  type StoredFile,
+  StoreError,
+  type StoreErrorReason,
+  type StoreItem,
+} from "./src/store/store.ts";
+export { buildIdTreeStore, type BuildIdTreeOptions, type TreeReader } from "./src/store/build_id_tree.ts";
+export {
+  type CachedStore,
+  cachedStore,
+  type CachedStoreOptions,
+  type CacheLike,
+  type CacheStats,
+} from "./src/store/cached_store.ts";
+export { type DebuginfodOptions, debuginfodStore } from "./src/store/debuginfod_store.ts";
+export { type FetchLike, type HttpOptions } from "./src/store/http_client.ts";
+export { httpStore, type HttpStoreOptions } from "./src/store/http_store.ts";
+export { isBuildId, parseBuildId, parseStoreItem } from "./src/store/identifiers.ts";
+export { type MemoryStore, memoryStore, type MemoryStoreFile } from "./src/store/memory_store.ts";
+export { inOrderStore, racedStore } from "./src/store/store_order.ts";
+export { verifiedStore } from "./src/store/verified_store.ts";
 
 // profile
 export {
@@ -219,3 +271,13 @@ export {
   frameFallbackName,
   type FrameNamer,
 } from "./src/profile/folded.ts";
+export { encodePprof, type PprofOptions } from "./src/profile/pprof.ts";
+
+// recording
+export { readRecording, type StackRecording } from "./src/recording/recording.ts";
+
+// serve
+export type { AccessOptions } from "./src/serve/access.ts";
+export { buildIdHandler, type BuildIdHandlerOptions } from "./src/serve/build_id_handler.ts";
+export type { AnswerFrame, RequestStack, SymbolizeAnswer, SymbolizeRequest } from "./src/serve/json_stacks.ts";
+export { type HandlerLimits, symbolizeHandler, type SymbolizeHandlerOptions } from "./src/serve/symbolize_handler.ts";

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { gzipSync } from "node:zlib";
 import { FormatError } from "../mod.ts";
 import { SeededRandom } from "../src/base/random.ts";
-import { gunzip, readTar } from "../src/cli/tar.ts";
+import { gunzip, readTar } from "../src/recording/tar.ts";
 import { inDirectory, run } from "./cli_run.ts";
 import { readTestdata } from "./fixtures.ts";
 import { fuzzParser } from "./fuzz.ts";

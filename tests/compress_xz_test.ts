@@ -348,16 +348,16 @@ Deno.test("xz: round trips of the xz tool", () => {
   const inputs: Record<string, Uint8Array> = {
     "nothing": new Uint8Array(0),
     "one byte": Uint8Array.of(7),
-    "random bytes": new SeededRandom(1).fill(new Uint8Array(300_000)),
-    "zeros": new Uint8Array(3 * MIB),
-    "words": words(2, 300_000),
+    "random bytes": new SeededRandom(1).fill(new Uint8Array(150_000)),
+    "zeros": new Uint8Array(MIB + 7),
+    "words": words(2, 120_000),
     "half-bytes": new SeededRandom(3).fill(new Uint8Array(100_000)).map((byte) => byte & 15),
     "few words": words(4, 700),
     "short": words(5, 60),
     "words in noise": concat(
-      words(6, 100_000),
-      new SeededRandom(7).fill(new Uint8Array(200_000)),
-      words(6, 90_000),
+      words(6, 40_000),
+      new SeededRandom(7).fill(new Uint8Array(90_000)),
+      words(6, 30_000),
     ),
   };
   const settings = [
@@ -383,7 +383,8 @@ Deno.test("xz: round trips of the xz tool", () => {
         const before = packed.slice();
         assert(bytesEqual(decompressXz(packed, data.length), data), `${name} ${args.join(" ")}`);
         assert(bytesEqual(packed, before), "changed its input");
-        if (data.length === 0) continue;
+        // What surrounds the coded data does not depend on how it was coded.
+        if (data.length === 0 || settings.indexOf(args) > 4) continue;
         assertThrows(() => decompressXz(packed, data.length - 1), FormatError, "unpacks to more than");
         const twice = concat(packed, new Uint8Array(4), packed, new Uint8Array(8));
         assert(bytesEqual(decompressXz(twice, 2 * data.length), concat(data, data)), `${name} twice`);

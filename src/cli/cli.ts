@@ -7,6 +7,7 @@ const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   symbolize: () => import("./symbolize.ts"),
   addr2line: () => import("./addr2line.ts"),
   buildid: () => import("./buildid.ts"),
+  gsym: () => import("./gsym.ts"),
   survey: () => import("./survey.ts"),
   replay: () => import("./replay.ts"),
   demo: () => import("./demo.ts"),

@@ -2,7 +2,7 @@
 import { naming } from "./command.ts";
 import type { Host } from "./host.ts";
 import { readRecording, type Recording } from "./recording.ts";
-import { gunzip, readTar } from "./tar.ts";
+import { gunzip, readTar } from "../recording/tar.ts";
 
 /** Reads the recording at `path`. Throws an `Error` that names the path for what is missing or malformed. */
 export async function loadRecording(host: Host, path: string | URL): Promise<Recording> {

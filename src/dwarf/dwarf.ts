@@ -3,6 +3,7 @@ import type { FormatError } from "../base/format_error.ts";
 import { NameTable } from "../base/name_table.ts";
 import { attemptUnit, DwarfFile, MOST_PROBLEMS } from "./dwarf_file.ts";
 import { appendPath, isAbsolutePath } from "./line_paths.ts";
+import type { IntervalMap } from "./interval_map.ts";
 import type { LineProgram } from "./line_program.ts";
 import type { LineRows } from "./line_rows.ts";
 import type { Address } from "./reader.ts";
@@ -199,6 +200,25 @@ export class Dwarf {
   /** Number of the unit whose code holds an address; -1 if none does. */
   unitAt(address: Address): number {
     return (this.#index ?? this.#makeIndex()).map.lookup(address);
+  }
+
+  /** Numbers of the units whose code is where, address by address. */
+  get units(): IntervalMap {
+    return (this.#index ?? this.#makeIndex()).map;
+  }
+
+  /**
+   * Lets go of what was read of unit `index`, which is read again when it is asked for; for those who go through all
+   * units. Names, paths and what several units may share stay, the last only as long as that is not much.
+   */
+  forget(index: number): void {
+    const code = this.#units[index];
+    // The skeletons of split units are few, and remembered for the names of missing files.
+    if (code === undefined || code === null || code.unit.dwoId !== undefined) return;
+    this.#retained -= code.scopeBytes;
+    this.#units[index] = undefined;
+    if (code.rows !== undefined && this.#counted.delete(code.rows)) this.#retained -= code.rows.retainedBytes;
+    this.#file.forget(index);
   }
 
   #makeIndex(): UnitIndex {

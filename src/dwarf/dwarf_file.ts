@@ -16,6 +16,9 @@ const MOST_INFO_BYTES = 0x7fff_ffff;
 /** Line-number programs may add up to so many times their section. They overlap in hostile files alone. */
 const PROGRAMS_TO_LINE = 4;
 
+/** Tables and programs kept by those who go through all units: what neighbours share is still there. */
+const MOST_SHARED = 64;
+
 /** Problems that are kept of one file: a hostile one can have a malformed unit for every few bytes. */
 export const MOST_PROBLEMS = 64;
 
@@ -174,6 +177,18 @@ export class DwarfFile {
     }
     if (table instanceof FormatError) throw table;
     return table;
+  }
+
+  /**
+   * Lets go of unit `index`, and of what it and others may share where that has become much: abbreviations and line
+   * programs that are asked for again are read again, within the same budgets.
+   */
+  forget(index: number): void {
+    this.#units[index] = undefined;
+    if (this.#abbrevs.size > MOST_SHARED) this.#abbrevs.clear();
+    if (this.#programs.size > MOST_SHARED) this.#programs.clear();
+    this.names.forget();
+    this.alternate?.names.forget();
   }
 
   /**

@@ -68,8 +68,32 @@ export class IntervalMap {
     return this.#values[low - 1];
   }
 
+  /** How many intervals there are, those between and behind others that have no number included. */
   get length(): number {
     return this.#values.length;
+  }
+
+  /** Where interval `index` begins; of `length` where the last one ends. */
+  start(index: number): Address {
+    return this.#starts[index];
+  }
+
+  /** Number of interval `index`; -1 for none. */
+  value(index: number): number {
+    return this.#values[index];
+  }
+
+  /** The interval that holds an address; of one before them all -1. */
+  indexAt(address: Address): number {
+    const starts = this.#starts;
+    let low = 0;
+    let high = this.#values.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (starts[middle] <= address) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
   }
 
   get retainedBytes(): number {

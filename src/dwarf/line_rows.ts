@@ -87,6 +87,23 @@ export class LineRows {
     return this.#words[ROW * low + 2] === END ? -1 : low;
   }
 
+  /** The last row that begins at `address` or before, also one that only ends others; -1 if there is none. */
+  indexAt(address: Address): number {
+    let low = 0;
+    let high = this.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.address(middle) <= address) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
+  }
+
+  /** Whether `row` only ends the one before: from there on, up to the next, there is none. */
+  ends(row: number): boolean {
+    return this.#words[ROW * row + 2] === END;
+  }
+
   /** Where `row` begins. */
   address(row: number): Address {
     return this.#base + (this.#wide === undefined ? this.#words[ROW * row] : this.#wide[row]);

@@ -14,6 +14,9 @@ import type { Unit } from "./unit.ts";
 /** Most DIEs that one name is looked for in. Real chains have three; those that go round end here. */
 const MOST_DIES = 16;
 
+/** DIEs that are remembered by those who go through all units: some megabytes. */
+const MOST_KNOWN = 1 << 16;
+
 /** What one DIE tells of a function's name. */
 interface NameLink {
   linkage: string | undefined;
@@ -52,6 +55,13 @@ export class FunctionNames {
       this.#numbers.set(die, number);
     }
     return number;
+  }
+
+  /** Lets go of what is known about DIEs where that has become much; the names stay in the table. */
+  forget(): void {
+    if (this.#numbers.size + this.#links.size < MOST_KNOWN) return;
+    this.#numbers.clear();
+    this.#links.clear();
   }
 
   #find(start: number): string | undefined {

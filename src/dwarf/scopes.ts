@@ -99,6 +99,11 @@ export class Scopes {
     this.#rows = rows;
   }
 
+  /** Which scope is the innermost, address by address. */
+  get intervals(): IntervalMap {
+    return this.#map;
+  }
+
   /** The innermost scope that holds an address; -1 if none does. */
   lookup(address: Address): number {
     return this.#map.lookup(address);

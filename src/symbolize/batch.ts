@@ -1,15 +1,26 @@
 // Owns the lookup of many resolved frames: in the order of their addresses, equal ones once.
-import { appendFrames, type FrameNames, FrameRows } from "./frame_rows.ts";
+import { appendFrames, type FrameNames, FrameRows, MISSING, problemAt } from "./frame_rows.ts";
 import { RESOLVE_REASONS, type ResolvedColumns } from "./resolution.ts";
 
 /** Which reasons leave the address known, so that DWARF can be asked where symbols could not answer. */
 const HAS_ADDRESS: Uint8Array = Uint8Array.from(
   RESOLVE_REASONS,
   (reason) =>
-    ["resolved", "no-symbols", "malformed-symbols", "no-symbol-here", "stripped"].includes(reason) ? 1 : 0,
+    ["resolved", "no-symbols", "malformed-symbols", "no-symbol-here", "stripped", "not-loaded"].includes(reason)
+      ? 1
+      : 0,
 );
 
 const MALFORMED = RESOLVE_REASONS.indexOf("malformed-debug-info");
+const NOT_LOADED = RESOLVE_REASONS.indexOf("not-loaded");
+const NO_SYMBOL_HERE = RESOLVE_REASONS.indexOf("no-symbol-here");
+/** The address itself has frames, its reason is 0. */
+const RESOLVED = 0;
+
+/** Addresses whose missing parts are fetched at once: bounds what has to be in memory at a time. */
+const WAVE = 128;
+/** Rounds of fetching for one address: a lookup goes through five tables, whose parts it names one after the other. */
+const MOST_ROUNDS = 64;
 
 /** What {@linkcode lookUpAll} finds. */
 export interface FoundFrames {
@@ -22,6 +33,8 @@ export interface FoundFrames {
   programs: (FrameNames | undefined)[];
   /** 1 where the address itself was looked up, 0 where the byte before it. */
   innermost: Uint8Array;
+  /** What kept parts of GSYM files from coming, by the binary's number. */
+  failures: Map<number, unknown>;
 }
 
 /**
@@ -42,20 +55,54 @@ export function lookUpAll(
   return batch;
 }
 
+/**
+ * The same, and what GSYM files that are read by ranges lack is fetched. Where fetching fails, that binary's addresses
+ * stay `not-loaded`, and `failures` says why; an aborted `signal` rejects.
+ */
+export async function lookUpAndFetch(
+  resolved: ResolvedColumns,
+  innermost: Uint8Array,
+  programOf: (binary: number) => FrameNames,
+  signal: AbortSignal | undefined,
+): Promise<FoundFrames> {
+  const batch = new Batch(resolved, innermost, programOf);
+  const order = sorted(resolved, innermost);
+  let missing: number[] = [];
+  for (let k = 0; k < order.length; k++) {
+    batch.take(order[k]);
+    if (resolved.reason[order[k]] === NOT_LOADED) missing.push(order[k]);
+    // Equal addresses stand together: they are one address to fetch for, but each is to be taken again.
+    if (batch.misses < WAVE && k < order.length - 1) continue;
+    for (let round = 0; missing.length > 0 && round < MOST_ROUNDS; round++) {
+      await batch.fetchMissing(missing, signal);
+      missing = missing.filter((i) => !batch.failures.has(resolved.binary[i]));
+      for (const i of missing) batch.take(i);
+      missing = missing.filter((i) => resolved.reason[i] === NOT_LOADED);
+    }
+    missing = [];
+    batch.misses = 0;
+  }
+  return batch;
+}
+
 class Batch implements FoundFrames {
   readonly rows: FrameRows;
   readonly first: Uint32Array;
   readonly depth: Uint8Array;
   readonly programs: (FrameNames | undefined)[] = [];
-  readonly #resolved: ResolvedColumns;
   readonly innermost: Uint8Array;
+  readonly failures = new Map<number, unknown>();
+  /** Distinct addresses that were not loaded. */
+  misses = 0;
+  readonly #resolved: ResolvedColumns;
   readonly #programOf: (binary: number) => FrameNames;
   #lastBinary = -1;
   #lastHi = 0;
   #lastLo = 0;
   #lastInnermost = 0;
   #lastFirst = 0;
-  #lastIsMalformed = false;
+  /** Reason of the last address; -1 where it is what the index said. */
+  #lastReason = -1;
 
   constructor(resolved: ResolvedColumns, innermost: Uint8Array, programOf: (binary: number) => FrameNames) {
     const count = innermost.length;
@@ -76,25 +123,51 @@ class Batch implements FoundFrames {
     const lo = addressLo[i];
     const innermost = this.innermost[i];
     if (
-      lo !== this.#lastLo || hi !== this.#lastHi || index !== this.#lastBinary || innermost !== this.#lastInnermost
+      lo !== this.#lastLo || hi !== this.#lastHi || index !== this.#lastBinary ||
+      innermost !== this.#lastInnermost ||
+      this.#lastReason === NOT_LOADED
     ) {
       this.#lastBinary = index;
       this.#lastHi = hi;
       this.#lastLo = lo;
       this.#lastInnermost = innermost;
       this.#lastFirst = rows.length;
-      const names = this.programs[index] ??= this.#programOf(index);
-      const atHi = innermost === 0 && lo === 0 ? hi - 1 : hi;
-      const atLo = innermost === 0 ? (lo - 1) >>> 0 : lo;
-      const found = appendFrames(rows, index, names, atHi, atLo, symbol[i]);
-      this.#lastIsMalformed = !found && names.dwarf?.problemAt(names.dwarf.address(atHi, atLo)) !== undefined;
+      this.#lastReason = this.#look(index, hi, lo, innermost, symbol[i]);
     }
     // Else it is the same frame as before, in another stack: the same rows.
     this.first[i] = this.#lastFirst;
-    const depth = rows.length - this.#lastFirst;
-    this.depth[i] = depth;
-    if (depth > 0) reason[i] = 0;
-    else if (this.#lastIsMalformed) reason[i] = MALFORMED;
+    this.depth[i] = rows.length - this.#lastFirst;
+    if (this.#lastReason >= 0) reason[i] = this.#lastReason;
+  }
+
+  /** Appends the frames of one address; returns its reason, or -1 where that is what the index said. */
+  #look(index: number, hi: number, lo: number, innermost: number, symbol: number): number {
+    const names = this.programs[index] ??= this.#programOf(index);
+    const atHi = innermost === 0 && lo === 0 ? hi - 1 : hi;
+    const atLo = innermost === 0 ? (lo - 1) >>> 0 : lo;
+    const { rows } = this;
+    const before = rows.length;
+    const found = appendFrames(rows, index, names, atHi, atLo, symbol);
+    if (rows.length > before) return RESOLVED;
+    if (found === MISSING) {
+      this.misses++;
+      return NOT_LOADED;
+    }
+    if (problemAt(names, atHi, atLo) !== undefined) return MALFORMED;
+    return names.gsym === undefined ? -1 : NO_SYMBOL_HERE;
+  }
+
+  /** Fetches what the lookups of some addresses lacked. */
+  async fetchMissing(missing: readonly number[], signal: AbortSignal | undefined): Promise<void> {
+    const binaries = new Set(missing.map((i) => this.#resolved.binary[i]));
+    await Promise.all(Array.from(binaries, async (binary) => {
+      try {
+        await this.programs[binary]?.gsym?.fetchMissing(signal);
+      } catch (error) {
+        signal?.throwIfAborted();
+        this.failures.set(binary, error);
+      }
+    }));
   }
 }
 

@@ -1,6 +1,7 @@
 // Owns what the index keeps of one binary: id, segments, symbols, and what a second file with its id may add.
 import { attempt, type FormatError } from "../base/format_error.ts";
 import type { ElfFile } from "../elf/elf_file.ts";
+import type { Phdr } from "../elf/headers.ts";
 import { PT_LOAD } from "../uapi/elf.ts";
 import { MAX_SEGMENTS, type PageSize, SegmentTable } from "./segments.ts";
 import { captureAll, type PackedSymbols, type SymbolCapture, type SymbolTableKind } from "./symbol_source.ts";
@@ -24,6 +25,11 @@ export function readParts(file: ElfFile, pageSize: PageSize): BinaryParts {
   const segments = SegmentTable.fromPhdrs(loads, pageSize);
   const symbols = captureAll(file, problems);
   return { segments, symbols, problems };
+}
+
+/** The parts of a binary of which only segments are known. */
+export function segmentsOnly(segments: readonly Phdr[], pageSize: PageSize): BinaryParts {
+  return { segments: SegmentTable.fromPhdrs(segments, pageSize), symbols: [], problems: [] };
 }
 
 /** One binary of a {@linkcode BuildIdIndex}: what all files with its build id together say. */

@@ -3,7 +3,8 @@ import { BPF_BUILD_ID_SIZE } from "../uapi/bpf.ts";
 import { bytesEqual, toHex } from "../base/bytes.ts";
 import type { FormatError } from "../base/format_error.ts";
 import { ElfFile } from "../elf/elf_file.ts";
-import { BinaryRecord, type IndexedBinary, readParts } from "./binary.ts";
+import type { Phdr } from "../elf/headers.ts";
+import { type BinaryParts, BinaryRecord, type IndexedBinary, readParts, segmentsOnly } from "./binary.ts";
 import { IdLookup } from "./id_lookup.ts";
 import {
   type FrameColumns,
@@ -53,6 +54,19 @@ const NO_SEGMENTS = codeOf("no-segments");
 const OUTSIDE = codeOf("outside-every-segment");
 const NOT_EXECUTABLE = codeOf("not-an-executable-mapping");
 const EVICTED = codeOf("evicted");
+
+// The way in for what is no ELF file, for this room alone.
+let addSegments: (
+  index: BuildIdIndex,
+  buildId: Uint8Array | undefined,
+  segments: readonly Phdr[],
+  options: AddOptions,
+) => AddResult;
+
+interface AddOptions {
+  name?: string;
+  buildId?: Uint8Array;
+}
 
 /**
  * Binaries by build id: answers which binary and which symbol a frame of a stack map is in.
@@ -151,17 +165,28 @@ export class BuildIdIndex {
    * ```
    */
   add(bytes: Uint8Array, options: { name?: string; buildId?: Uint8Array } = {}): AddResult {
-    const { name = "", buildId: expected } = options;
-    if (expected?.length === 0) throw new RangeError("buildId is empty");
+    if (options.buildId?.length === 0) throw new RangeError("buildId is empty");
     const file = new ElfFile(bytes);
-    const own = file.buildId;
+    return this.#take(file.buildId, options, () => readParts(file, this.#pageSize));
+  }
+
+  static {
+    addSegments = (index, buildId, segments, options) =>
+      index.#take(buildId, options, () => segmentsOnly(segments, index.#pageSize));
+  }
+
+  #take(
+    own: Uint8Array | undefined,
+    { name = "", buildId: expected }: AddOptions,
+    read: () => BinaryParts,
+  ): AddResult {
     const buildId = own ?? expected?.slice();
     if (buildId === undefined) return { status: "no-build-id", kernelReports: false, problems: [] };
     const kernelReports = buildId.length <= BPF_BUILD_ID_SIZE;
     if (own !== undefined && expected !== undefined && !sameId(own, expected)) {
       return { status: "mismatch", buildId, kernelReports, problems: [] };
     }
-    const parts = readParts(file, this.#pageSize);
+    const parts = read();
     const { problems } = parts;
     const known = this.#binaries[this.#find(buildId)];
     if (known?.evicted && bytesEqual(known.buildId, buildId)) {
@@ -319,6 +344,16 @@ export class BuildIdIndex {
     if (!segments.isExecutable(segment)) return NOT_EXECUTABLE;
     return codeOf(noSymbolReason(binary));
   }
+}
+
+/** {@linkcode BuildIdIndex.add} for a binary of which id and segments are known from elsewhere, and no symbols. */
+export function addKnownSegments(
+  index: BuildIdIndex,
+  buildId: Uint8Array | undefined,
+  segments: readonly Phdr[],
+  options: AddOptions,
+): AddResult {
+  return addSegments(index, buildId, segments, options);
 }
 
 /** Why a binary has no symbol for an address that its code can be at. */

@@ -1,10 +1,12 @@
 // Owns FrameRows: symbolized frames as growable columns, and what the numbers in them mean.
+import type { FormatError } from "../base/format_error.ts";
 import type { Dwarf } from "../dwarf/dwarf.ts";
+import { GSYM_MISS, type GsymLookup } from "../gsym/lookup.ts";
 import type { SymbolTable } from "./symbol_table.ts";
 import type { SymbolTableKind } from "./symbol_source.ts";
 
 /** Where a frame's name came from. */
-export type FrameSource = SymbolTableKind | "DWARF";
+export type FrameSource = SymbolTableKind | "DWARF" | "GSYM";
 
 /** One function that an address is in: the innermost is the one whose code it is, the others were inlined around it. */
 export interface SymbolizedFrame {
@@ -31,6 +33,7 @@ export interface SymbolizedFrame {
 export interface FrameNames {
   readonly symbols: SymbolTable | undefined;
   readonly dwarf: Dwarf | undefined;
+  readonly gsym: GsymLookup | undefined;
 }
 
 /**
@@ -44,11 +47,11 @@ export const FILE_OF_SYMBOL = -1;
 
 /** Numbers of a row, and their places. */
 const ROW = 5;
-/** Four times the program's number, and {@linkcode FROM_SYMBOLS} and {@linkcode INLINED}. */
+/** Eight times the program's number, and the three marks below. */
 const PROGRAM = 0;
-/** Number of the name: in the symbol table, or in the DWARF's functions. */
+/** Number of the name: in the symbol table, or in the functions of the DWARF or GSYM. */
 const NAME = 1;
-/** Number of the path in the DWARF's files; 0 if not known; or {@linkcode FILE_OF_SYMBOL}. */
+/** Number of the path in their files; 0 if not known; or {@linkcode FILE_OF_SYMBOL}. */
 const FILE = 2;
 /** -1 if not known. */
 const LINE = 3;
@@ -57,6 +60,10 @@ const COLUMN = 4;
 const FROM_SYMBOLS = 1;
 /** Added to the program's: the function was inlined into the next row's. */
 const INLINED = 2;
+/** Added to the program's: name and file are of the GSYM. */
+const FROM_GSYM = 4;
+/** Bits of the marks. */
+const MARKS = 3;
 
 /** Symbolized frames in one array that grows. */
 export class FrameRows {
@@ -87,7 +94,7 @@ export class FrameRows {
 
   /** Number of a row's program. */
   program(row: number): number {
-    return this.words[row * ROW + PROGRAM] >> 2;
+    return this.words[row * ROW + PROGRAM] >> MARKS;
   }
 
   inlined(row: number): boolean {
@@ -105,22 +112,27 @@ export class FrameRows {
   }
 
   /** Linkage name of a row. */
-  name(row: number, { symbols, dwarf }: FrameNames): string | undefined {
+  name(row: number, { symbols, dwarf, gsym }: FrameNames): string | undefined {
     const name = this.words[row * ROW + NAME];
-    if ((this.words[row * ROW + PROGRAM] & FROM_SYMBOLS) !== 0) return symbols!.name(name);
-    return name === 0 ? undefined : dwarf!.functions.names[name];
+    const marks = this.words[row * ROW + PROGRAM];
+    if ((marks & FROM_SYMBOLS) !== 0) return symbols!.name(name);
+    if (name === 0) return undefined;
+    return ((marks & FROM_GSYM) !== 0 ? gsym! : dwarf!).functions.names[name];
   }
 
   /** Path of a row's source file. */
-  file(row: number, { symbols, dwarf }: FrameNames): string | undefined {
+  file(row: number, { symbols, dwarf, gsym }: FrameNames): string | undefined {
     const file = this.words[row * ROW + FILE];
     if (file === FILE_OF_SYMBOL) return symbols!.file(this.words[row * ROW + NAME]);
-    return file === 0 ? undefined : dwarf!.files.names[file];
+    if (file === 0) return undefined;
+    return ((this.words[row * ROW + PROGRAM] & FROM_GSYM) !== 0 ? gsym! : dwarf!).files.names[file];
   }
 
   /** Where a row's name is from. */
   source(row: number, { symbols }: FrameNames): FrameSource {
-    if ((this.words[row * ROW + PROGRAM] & FROM_SYMBOLS) === 0) return "DWARF";
+    const marks = this.words[row * ROW + PROGRAM];
+    if ((marks & FROM_GSYM) !== 0) return "GSYM";
+    if ((marks & FROM_SYMBOLS) === 0) return "DWARF";
     return symbols!.kindOf(this.words[row * ROW + NAME]) ?? ".symtab";
   }
 
@@ -139,25 +151,45 @@ export class FrameRows {
   }
 }
 
+/** What is malformed in what was read for an address; `undefined` if nothing is. */
+export function problemAt(
+  { dwarf, gsym }: FrameNames,
+  addressHi: number,
+  addressLo: number,
+): FormatError | undefined {
+  const problem = dwarf?.problemAt(dwarf.address(addressHi, addressLo));
+  if (problem !== undefined || gsym === undefined) return problem;
+  gsym.lookup(addressHi, addressLo);
+  return gsym.problem;
+}
+
+/** What {@linkcode appendFrames} answers: nothing is known there, */
+export const NOTHING = 0;
+/** frames were appended, */
+export const FOUND = 1;
+/** or it can't be said before the GSYM's missing parts are fetched. */
+export const MISSING = -1;
+
 /**
- * Appends the frames of one address, innermost first; returns whether there were any.
+ * Appends the frames of one address, innermost first; returns {@linkcode FOUND} if there were any.
  *
  * The rules are llvm-symbolizer's: the innermost frame's line is the line table's, every other one's is that of the
  * call inlined into it; and the outermost is named by the symbol table where that knows the address, since a compiler
- * may have split the function (`f.cold`) or told no linkage name.
+ * may have split the function (`f.cold`) or told no linkage name. A GSYM has all of that in it already, and is asked
+ * where the DWARF knows nothing.
  *
  * @param addressHi The address to look up, its upper 32 bits, unsigned. @param symbol Its symbol, or -1.
  */
 export function appendFrames(
   rows: FrameRows,
   program: number,
-  { dwarf }: FrameNames,
+  { dwarf, gsym }: FrameNames,
   addressHi: number,
   addressLo: number,
   symbol: number,
-): boolean {
+): number {
   const before = rows.length;
-  const tag = program << 2;
+  const tag = program << MARKS;
   if (dwarf !== undefined) {
     const address = dwarf.address(addressHi, addressLo);
     const unit = dwarf.unitAt(address);
@@ -184,10 +216,19 @@ export function appendFrames(
       } else if (row >= 0 && symbol < 0) rows.push(tag, 0, file, line, column);
       if (symbol >= 0 && (scope >= 0 || row >= 0)) {
         rows.push(tag | FROM_SYMBOLS, symbol, file === 0 ? FILE_OF_SYMBOL : file, line, column);
-        return true;
+        return FOUND;
       }
     }
   }
+  if (gsym !== undefined && rows.length === before) {
+    const count = gsym.lookup(addressHi, addressLo);
+    if (count === GSYM_MISS) return MISSING;
+    for (let i = 0; i < count; i++) {
+      const marks = i < count - 1 ? FROM_GSYM | INLINED : FROM_GSYM;
+      rows.push(tag | marks, gsym.name(i), gsym.file(i), gsym.line(i), -1);
+    }
+    if (count > 0) return FOUND;
+  }
   if (symbol >= 0) rows.push(tag | FROM_SYMBOLS, symbol, FILE_OF_SYMBOL, -1, -1);
-  return rows.length > before;
+  return rows.length > before ? FOUND : NOTHING;
 }

@@ -5,6 +5,7 @@ import { Dwarf } from "../dwarf/dwarf.ts";
 import type { DwarfSections } from "../dwarf/sections.ts";
 import type { DebugAltLink } from "../elf/debug_links.ts";
 import { ElfFile } from "../elf/elf_file.ts";
+import type { GsymLookup } from "../gsym/lookup.ts";
 import { codeBounds, hasSplitUnits, hasUnits, readDwarfSections, sectionsSize } from "./debug_sections.ts";
 
 /** What {@linkcode Program.add} needs besides the file. */
@@ -23,6 +24,8 @@ export interface ProgramFile {
 export class Program {
   /** Its DWARF; `undefined` if no file had any. */
   dwarf: Dwarf | undefined = undefined;
+  /** Its GSYM; `undefined` if there was none. */
+  gsym: GsymLookup | undefined = undefined;
   /** Number of the call that used it last. */
   lastUsed = 0;
   /** Calls that are adding to it just now. */
@@ -71,7 +74,7 @@ export class Program {
 
   /** Bytes of the sections, wherever they lie, and of what lookups have made of them. */
   get retainedBytes(): number {
-    return this.#sectionBytes + (this.dwarf?.retainedBytes ?? 0);
+    return this.#sectionBytes + (this.dwarf?.retainedBytes ?? 0) + (this.gsym?.retainedBytes ?? 0);
   }
 }
 

@@ -14,8 +14,11 @@ import type { IndexedBinary } from "./binary.ts";
  * - `malformed-symbols`: it has, but they can't be read; see {@linkcode IndexedBinary}`.problems`.
  * - `no-symbol-here`: its symbols leave the address out.
  * - `stripped`: the same, and all it has are the dynamic symbols; a separate debug file may know more.
- * - `malformed-debug-info`: its symbols leave the address out, and the DWARF of it can't be read. Of `Symbolizer` alone.
+ * - `malformed-debug-info`: its symbols leave the address out, and the DWARF or GSYM of it can't be read. Of
+ *   `Symbolizer` alone.
  * - `evicted`: the binary was added, and let go of to keep a limit; add it again.
+ * - `not-loaded`: its GSYM file is read by ranges, and what tells of the address is not here. `Symbolizer.symbolize()`
+ *   fetches it; where that failed, it says why.
  */
 export const RESOLVE_REASONS = [
   "resolved",
@@ -30,6 +33,7 @@ export const RESOLVE_REASONS = [
   "stripped",
   "evicted",
   "malformed-debug-info",
+  "not-loaded",
 ] as const;
 
 /** One of {@linkcode RESOLVE_REASONS} but `"resolved"`. */

@@ -2,7 +2,13 @@
 import type { FormatError } from "../base/format_error.ts";
 import { demangle } from "../demangle/demangle.ts";
 import type { FoundFrames } from "./batch.ts";
-import type { FrameNames, FrameRows, FrameSource, SymbolizedFrame } from "./frame_rows.ts";
+import {
+  type FrameNames,
+  type FrameRows,
+  type FrameSource,
+  problemAt,
+  type SymbolizedFrame,
+} from "./frame_rows.ts";
 import { RESOLVE_REASONS, type ResolvedColumns, type ResolveReason } from "./resolution.ts";
 
 /** How many times its own length a C++ or Rust name stands for at most, unless it is made to be long. */
@@ -29,6 +35,11 @@ export class SymbolizedColumns {
   readonly resolved: ResolvedColumns;
   /** Number of rows. */
   readonly length: number;
+  /**
+   * What kept parts of GSYM files from coming, by the binary's position in `Symbolizer.binaries`; its addresses have
+   * `not-loaded`. Only `Symbolizer.symbolize()` fetches.
+   */
+  readonly failures: ReadonlyMap<number, unknown>;
   readonly #rows: FrameRows;
   readonly #innermost: Uint8Array;
   readonly #programs: readonly (FrameNames | undefined)[];
@@ -39,11 +50,13 @@ export class SymbolizedColumns {
     make = (found, resolved) => new SymbolizedColumns(found, resolved);
   }
 
-  private constructor({ first, depth, rows, programs, innermost }: FoundFrames, resolved: ResolvedColumns) {
+  private constructor(found: FoundFrames, resolved: ResolvedColumns) {
+    const { first, depth, rows, programs, innermost, failures } = found;
     this.first = first;
     this.depth = depth;
     this.resolved = resolved;
     this.length = rows.length;
+    this.failures = failures;
     this.#rows = rows;
     this.#programs = programs;
     this.#innermost = innermost;
@@ -123,14 +136,18 @@ export class SymbolizedColumns {
   }
 
   /**
-   * What is malformed in the DWARF of address `index`, which may be why it has no frames, or frames without lines;
+   * What is malformed in the DWARF or GSYM of address `index`, which may be why it has no frames, or frames without lines;
    * `undefined` if nothing is.
    */
   problem(index: number): FormatError | undefined {
     const { binary, addressHi, addressLo } = this.resolved;
-    const dwarf = this.#programs[binary[index]]?.dwarf;
+    const names = this.#programs[binary[index]];
     // Of a return address the byte before it was looked up.
-    return dwarf?.problemAt(dwarf.address(addressHi[index], addressLo[index]) - (1 - this.#innermost[index]));
+    const back = 1 - this.#innermost[index];
+    const lo = addressLo[index];
+    return names === undefined
+      ? undefined
+      : problemAt(names, lo < back ? addressHi[index] - 1 : addressHi[index], (lo - back) >>> 0);
   }
 
   /** Why address `index` has no frames; `undefined` if it has. */

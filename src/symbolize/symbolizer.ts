@@ -1,12 +1,23 @@
-// Owns Symbolizer: files in, asynchronously; for a build id plus file offset functions, files and lines out, at once.
-import { attempt, type FormatError } from "../base/format_error.ts";
+// Owns Symbolizer: files in, asynchronously; for a build id plus file offset functions, files and lines out.
+import { attempt } from "../base/format_error.ts";
 import { demangle } from "../demangle/demangle.ts";
-import { type DebugAltLink, type DebugLink, readDebugAltLink, readDebugLink } from "../elf/debug_links.ts";
+import { readDebugAltLink, readDebugLink } from "../elf/debug_links.ts";
 import { ElfFile } from "../elf/elf_file.ts";
+import type { Phdr } from "../elf/headers.ts";
+import { GsymReader, isGsym } from "../gsym/gsym_reader.ts";
+import { lookupOf } from "../gsym/lookup.ts";
+import type { RangedGsym } from "../gsym/ranged_gsym.ts";
 import type { BinaryRecord, IndexedBinary } from "./binary.ts";
-import { lookUpAll } from "./batch.ts";
-import { type AddResult, BuildIdIndex, noSymbolReason } from "./build_id_index.ts";
-import { appendFrames, type FrameNames, FrameRows, type SymbolizedFrame } from "./frame_rows.ts";
+import { type FoundFrames, lookUpAll, lookUpAndFetch } from "./batch.ts";
+import { addKnownSegments, type AddResult, BuildIdIndex, noSymbolReason } from "./build_id_index.ts";
+import {
+  appendFrames,
+  type FrameNames,
+  FrameRows,
+  MISSING,
+  problemAt,
+  type SymbolizedFrame,
+} from "./frame_rows.ts";
 import {
   type FrameColumns,
   innermostRows,
@@ -15,57 +26,19 @@ import {
   type ResolveReason,
 } from "./resolution.ts";
 import { Program } from "./program.ts";
-import type { PageSize } from "./segments.ts";
+import type { Symbolization, SymbolizerAddResult, SymbolizerOptions } from "./symbolization.ts";
 import { type SymbolizedColumns, symbolizedColumns } from "./symbolized_columns.ts";
 
 /** Most bytes that the compressed sections of one file may unpack to, where nothing else is said. */
 const MOST_SECTION_BYTES = 1 << 30;
-
-/** What a {@linkcode Symbolizer} may be told. */
-export interface SymbolizerOptions {
-  /** Page size of the machine that the frames are from, in bytes; 4096 by default. */
-  pageSize?: PageSize;
-  /**
-   * Most bytes to keep; see {@linkcode Symbolizer.retainedBytes}. Over it the binaries that were used least recently
-   * are let go of, never those that the running call needs. No limit by default.
-   */
-  maxBytes?: number;
-  /** Most bytes that the compressed sections of one file may unpack to; 1 GiB by default. */
-  maxSectionBytes?: number;
-}
-
-/** Report on one file given to {@linkcode Symbolizer.add}. */
-export interface SymbolizerAddResult extends AddResult {
-  /** Whether the file brought DWARF that is used from now on. */
-  debugInfo: boolean;
-  /** The separate debug file that it names, with its CRC. */
-  debugLink?: DebugLink;
-  /** The file with what several debug files share (dwz); without it some names and inlined calls are missing. */
-  debugAltLink?: DebugAltLink;
-}
-
-/** What is known about one address. */
-export interface Symbolization {
-  /** The binary with the frame's build id. */
-  binary?: IndexedBinary;
-  /** Virtual address in the binary's file, for a return address too the one reported. */
-  address?: bigint;
-  /** Whether `address` rests on rebuilt segment offsets; see {@linkcode IndexedBinary}. */
-  reconstructed?: boolean;
-  /** Innermost first: the function that the address is in, and around it those it was inlined into. */
-  frames: SymbolizedFrame[];
-  /** Why there are none. */
-  reason?: ResolveReason;
-  /** What is malformed in the file, where that is the reason, or why frames have no line or lack inlined calls. */
-  problem?: FormatError;
-}
 
 /**
  * Answers which function, file and line a frame is in, inlined calls included, from the files it was given: programs,
  * libraries, separate debug files, split DWARF, each alone or several for one build id, in any order.
  *
  * {@linkcode Symbolizer.add} is asynchronous, because compressed sections are unpacked by the platform; lookups are
- * not, and read what they need of a file's DWARF when they first need it: the unit with the address, no other.
+ * not, and read what they need of a file's DWARF when they first need it: the unit with the address, no other. Only
+ * {@linkcode Symbolizer.symbolize} is, since it fetches what GSYM files that are read by ranges lack.
  * docs/symbolization.md has the cost of each step.
  *
  * The bytes of a file with uncompressed DWARF are kept, not copied: they must not change. Names are those that
@@ -118,15 +91,16 @@ export class Symbolizer {
   }
 
   /**
-   * Takes in one ELF file: an executable, a library, a separate debug file, a .dwo file or a .dwp package. Files of one
-   * build id complement each other; of two with DWARF the first counts, unless only the second has its `alternate`.
+   * Takes in one ELF file: an executable, a library, a separate debug file, a .dwo file or a .dwp package; or one GSYM
+   * file, whole or by ranges. Files of one build id complement each other; of two with DWARF the first counts, unless
+   * only the second has its `alternate`; of two GSYM files the first. DWARF is asked before GSYM.
    *
-   * @param bytes The whole file. Kept where its DWARF is not compressed, and must not change then.
+   * @param file The whole file. Kept where it is GSYM or its DWARF is not compressed, and must not change then.
    * @param options `name` for reports, such as the path. `buildId`: what the id has to be, where it is known from
    *   elsewhere; .dwo files and .dwp packages have none and need it. `alternate`: the file that the result of an
    *   earlier call has as `debugAltLink`, whole; its id is compared.
    * @returns What became of it. Malformed parts are in `problems`; the others were taken.
-   * @throws {FormatError} If `bytes` are not ELF or end inside the ELF header.
+   * @throws {FormatError} If `file` is neither ELF nor GSYM, or ends inside its header.
    * @throws {RangeError} If `options.buildId` is empty.
    * @example
    * ```ts
@@ -140,8 +114,65 @@ export class Symbolizer {
    * ```
    */
   async add(
-    bytes: Uint8Array,
+    file: Uint8Array | RangedGsym,
     options: { name?: string; buildId?: Uint8Array; alternate?: Uint8Array } = {},
+  ): Promise<SymbolizerAddResult> {
+    if (!(file instanceof Uint8Array)) return this.#addGsym(file, options);
+    return isGsym(file) ? this.#addGsym(new GsymReader(file), options) : await this.#addElf(file, options);
+  }
+
+  #addGsym(gsym: GsymReader | RangedGsym, options: { name?: string; buildId?: Uint8Array }): SymbolizerAddResult {
+    if (options.buildId?.length === 0) throw new RangeError("buildId is empty");
+    const { uuid, segments = [], problem } = gsym;
+    const added = addKnownSegments(this.#index, uuid.length === 0 ? undefined : uuid, segments, options);
+    const problems = problem === undefined ? added.problems : [...added.problems, problem];
+    const result: SymbolizerAddResult = { ...added, problems, debugInfo: false };
+    if (added.binary === undefined || added.status === "conflict") return result;
+    const program = this.#programs[added.binary.index] ??= new Program();
+    program.lastUsed = ++this.#calls;
+    if (program.gsym === undefined) {
+      program.gsym = lookupOf(gsym);
+      this.#brought(result, options.name);
+    }
+    this.#keepLimit();
+    return result;
+  }
+
+  /** A file that brought neither symbols nor segments brought debug information. */
+  #brought(result: SymbolizerAddResult, name: string = ""): void {
+    result.debugInfo = true;
+    if (result.status !== "duplicate") return;
+    result.status = "merged";
+    (result.binary as BinaryRecord).files.push(name);
+  }
+
+  /**
+   * Takes the PT_LOAD segments of an executable, where its first pages are all that is at hand, for debug information
+   * that has none of its own: a separate debug file, a GSYM file of another tool.
+   *
+   * @param segments Program headers of the executable; others than PT_LOAD are passed over.
+   * @param options `buildId` of the executable; `name` for reports.
+   * @throws {RangeError} If `options.buildId` is empty.
+   * @example
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { PF_X, PT_LOAD, Symbolizer } from "@bpf/stackmap";
+   *
+   * const symbolizer = new Symbolizer();
+   * const buildId = Uint8Array.of(0xab, 0xcd);
+   * const text = { p_type: PT_LOAD, p_flags: PF_X, p_offset: 0x1000n, p_vaddr: 0x401000n, p_paddr: 0n };
+   * symbolizer.addSegments([{ ...text, p_filesz: 0x200n, p_memsz: 0x200n, p_align: 0x1000n }], { buildId });
+   * assertEquals(symbolizer.lookup(buildId, 0x1136n).address, 0x401136n);
+   * ```
+   */
+  addSegments(segments: readonly Phdr[], options: { buildId: Uint8Array; name?: string }): AddResult {
+    if (options.buildId.length === 0) throw new RangeError("buildId is empty");
+    return addKnownSegments(this.#index, undefined, segments, options);
+  }
+
+  async #addElf(
+    bytes: Uint8Array,
+    options: { name?: string; buildId?: Uint8Array; alternate?: Uint8Array },
   ): Promise<SymbolizerAddResult> {
     const file = new ElfFile(bytes);
     const added = this.#index.add(bytes, options);
@@ -158,21 +189,13 @@ export class Symbolizer {
     const { alternate } = options;
     program.adding++;
     try {
-      result.debugInfo = await program.add(file, {
-        link: debugAltLink,
-        alternate,
-        limit: this.#maxSectionBytes,
-        problems,
-      });
+      const limit = this.#maxSectionBytes;
+      const used = await program.add(file, { link: debugAltLink, alternate, limit, problems });
+      if (used) this.#brought(result, options.name);
     } finally {
       program.adding--;
     }
     program.lastUsed = ++this.#calls;
-    if (result.debugInfo && status === "duplicate") {
-      // It brought no symbols or segments, and yet something.
-      result.status = "merged";
-      (binary as BinaryRecord).files.push(options.name ?? "");
-    }
     this.#keepLimit();
     return result;
   }
@@ -244,24 +267,25 @@ export class Symbolizer {
     const before = this.#maxBytes === Infinity ? 0 : this.#bytesOf(binary);
     const rows = this.#rows;
     rows.length = 0;
-    const names: FrameNames = { symbols: binary.symbols, dwarf: program?.dwarf };
+    const names: FrameNames = { symbols: binary.symbols, dwarf: program?.dwarf, gsym: program?.gsym };
     const hi = Number(address >> 32n);
     const lo = Number(address & 0xffff_ffffn);
     const symbol = binary.symbols?.lookup(hi, lo) ?? -1;
     const found = appendFrames(rows, 0, names, hi, lo, symbol);
     if (this.#maxBytes !== Infinity && this.#bytesOf(binary) !== before) this.#keepLimit();
-    const malformed = program?.dwarf?.problemAt(program.dwarf.address(hi, lo));
-    if (found) {
+    if (found === MISSING) return { frames: [], reason: "not-loaded" };
+    const malformed = problemAt(names, hi, lo);
+    if (rows.length > 0) {
       const frames: SymbolizedFrame[] = [];
       for (let row = 0; row < rows.length; row++) frames.push(rows.frame(row, names, demangle));
       return malformed === undefined ? { frames } : { frames, problem: malformed };
     }
+    if (malformed !== undefined) return { frames: [], reason: "malformed-debug-info", problem: malformed };
+    if (names.gsym !== undefined) return { frames: [], reason: "no-symbol-here" };
     const why = reason ?? noSymbolReason(binary);
     // Where no unit has the address, what is malformed elsewhere may be why.
-    const problem = malformed ?? program?.dwarf?.problems[0] ??
-      (why === "malformed-symbols" ? binary.problems[0] : undefined);
-    if (problem === undefined) return { frames: [], reason: why };
-    return { frames: [], reason: malformed === undefined ? why : "malformed-debug-info", problem };
+    const problem = program?.dwarf?.problems[0] ?? (why === "malformed-symbols" ? binary.problems[0] : undefined);
+    return { frames: [], reason: why, ...(problem === undefined ? {} : { problem }) };
   }
 
   /**
@@ -287,6 +311,37 @@ export class Symbolizer {
   lookupColumns(frames: FrameColumns): SymbolizedColumns {
     const resolved = this.#index.resolveColumns(frames);
     return this.#atColumns(resolved, innermostRows(frames.first, resolved.reason.length));
+  }
+
+  /**
+   * {@linkcode Symbolizer.lookupColumns} that fetches what GSYM files read by ranges lack, a few addresses at a time:
+   * memory stays within their limits. Files that are here whole are answered as there.
+   *
+   * @param options `signal` ends it: the promise rejects with its reason, and nothing is fetched any more.
+   * @returns Where fetching failed, addresses have the reason `not-loaded`, and `failures` of the answer says why.
+   * @example
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { Symbolizer } from "@bpf/stackmap";
+   *
+   * const answer = await new Symbolizer().symbolize({
+   *   idIndex: Int32Array.of(0),
+   *   offsetHi: Uint32Array.of(0),
+   *   offsetLo: Uint32Array.of(0x1136),
+   *   buildIds: new Uint8Array(20).fill(7),
+   * });
+   * assertEquals(answer.reason(0), "no-such-binary");
+   * ```
+   */
+  async symbolize(
+    frames: FrameColumns,
+    options: { signal?: AbortSignal | undefined } = {},
+  ): Promise<SymbolizedColumns> {
+    options.signal?.throwIfAborted();
+    const resolved = this.#index.resolveColumns(frames);
+    const innermost = innermostRows(frames.first, resolved.reason.length);
+    const found = await lookUpAndFetch(resolved, innermost, this.#programsOf(++this.#calls), options.signal);
+    return this.#answer(found, resolved);
   }
 
   /**
@@ -333,12 +388,19 @@ export class Symbolizer {
   }
 
   #atColumns(resolved: ResolvedColumns, innermost: Uint8Array): SymbolizedColumns {
-    const call = ++this.#calls;
-    const found = lookUpAll(resolved, innermost, (index) => {
+    return this.#answer(lookUpAll(resolved, innermost, this.#programsOf(++this.#calls)), resolved);
+  }
+
+  /** What is known of a binary, for call number `call`. */
+  #programsOf(call: number): (index: number) => FrameNames {
+    return (index) => {
       const program = this.#programs[index];
       if (program !== undefined) program.lastUsed = call;
-      return { symbols: this.#index.binaries[index].symbols, dwarf: program?.dwarf };
-    });
+      return { symbols: this.#index.binaries[index].symbols, dwarf: program?.dwarf, gsym: program?.gsym };
+    };
+  }
+
+  #answer(found: FoundFrames, resolved: ResolvedColumns): SymbolizedColumns {
     this.#keepLimit();
     return symbolizedColumns(found, resolved);
   }

@@ -1,0 +1,210 @@
+// Owns PageCache: pages of a file that is read by ranges: which are here, which are on their way, and for whom.
+import { viewOf } from "../base/bytes.ts";
+import type { ByteSource } from "../base/byte_source.ts";
+
+/** Bytes of one page; the file's last may be shorter. */
+export interface Page {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  /** The generation that last used it. */
+  used: number;
+}
+
+/** One caller who waits for pages. */
+interface Ticket {
+  readonly generation: number;
+  readonly slots: Set<Slot>;
+  settle(failure?: { error: unknown }): void;
+}
+
+/** A page that somebody waits for, or that comes along in a read for others. */
+interface Slot {
+  readonly page: number;
+  readonly tickets: Set<Ticket>;
+  read: Read | undefined;
+}
+
+interface Read {
+  readonly slots: Slot[];
+  readonly controller: AbortController;
+}
+
+/** Missing pages that are this many pages apart are read together, with what is between. */
+const MOST_GAP = 1;
+
+/**
+ * Pages of a file. A generation begins with each wait for pages. When there are too many bytes, those not used for
+ * the longest time go, but none that a caller had used when it began to wait, or waited for: whoever waits finds
+ * everything it needs when it tries again. That is why there may be more than `maxBytes` for a while.
+ */
+export class PageCache {
+  readonly source: ByteSource;
+  readonly pageSize: number;
+  readonly maxBytes: number;
+  requests = 0;
+  bytesRead = 0;
+  cachedBytes = 0;
+  readonly #pages = new Map<number, Page>();
+  readonly #slots = new Map<number, Slot>();
+  readonly #tickets = new Set<Ticket>();
+  #queue: Slot[] = [];
+  #generation = 0;
+
+  constructor(source: ByteSource, pageSize: number, maxBytes: number) {
+    this.source = source;
+    this.pageSize = pageSize;
+    this.maxBytes = maxBytes;
+  }
+
+  /** A page that is here. */
+  get(page: number): Page | undefined {
+    const found = this.#pages.get(page);
+    if (found !== undefined) found.used = this.#generation;
+    return found;
+  }
+
+  /** Reads bytes from a page's start on, outside all queues, and keeps them as pages too. */
+  async readNow(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array> {
+    const bytes = await this.#fetch(offset, length, signal);
+    this.#insert(offset / this.pageSize, bytes);
+    return bytes;
+  }
+
+  /**
+   * Resolves when all of these pages are here. Pages asked for before the next microtask, by anybody, are fetched
+   * together: neighbours in one read.
+   *
+   * @throws What the read failed with; the signal's reason.
+   */
+  load(pages: Iterable<number>, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    const generation = ++this.#generation;
+    const slots = new Set<Slot>();
+    for (const page of pages) {
+      if (this.get(page) !== undefined) continue;
+      let slot = this.#slots.get(page);
+      if (slot === undefined) {
+        slot = { page, tickets: new Set(), read: undefined };
+        this.#slots.set(page, slot);
+        if (this.#queue.length === 0) queueMicrotask(() => this.#flush());
+        this.#queue.push(slot);
+      }
+      slots.add(slot);
+    }
+    if (slots.size === 0) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const leave = (): void => ticket.settle({ error: signal!.reason });
+      const ticket: Ticket = {
+        generation,
+        slots,
+        settle: (failure) => {
+          signal?.removeEventListener("abort", leave);
+          this.#tickets.delete(ticket);
+          if (failure === undefined) return resolve();
+          for (const slot of slots) this.#desert(slot, ticket, failure.error);
+          reject(failure.error);
+        },
+      };
+      for (const slot of slots) slot.tickets.add(ticket);
+      this.#tickets.add(ticket);
+      signal?.addEventListener("abort", leave);
+    });
+  }
+
+  /** A ticket waits for a slot no more; a read that nobody waits for is ended. */
+  #desert(slot: Slot, ticket: Ticket, reason: unknown): void {
+    slot.tickets.delete(ticket);
+    const { read } = slot;
+    if (read === undefined || read.slots.some(({ tickets }) => tickets.size > 0)) return;
+    for (const one of read.slots) if (this.#slots.get(one.page) === one) this.#slots.delete(one.page);
+    read.controller.abort(reason);
+  }
+
+  #flush(): void {
+    const queue = this.#queue.sort((a, b) => a.page - b.page);
+    this.#queue = [];
+    let run: Slot[] = [];
+    for (const slot of queue) {
+      if (slot.tickets.size === 0) { // whoever asked for it has left
+        this.#slots.delete(slot.page);
+        continue;
+      }
+      const previous = run.at(-1)?.page ?? slot.page - 1;
+      if (slot.page - previous - 1 > MOST_GAP) {
+        this.#start(run);
+        run = [];
+      } else {
+        for (let page = previous + 1; page < slot.page; page++) {
+          const between: Slot = { page, tickets: new Set(), read: undefined };
+          run.push(between);
+          if (!this.#pages.has(page) && !this.#slots.has(page)) this.#slots.set(page, between);
+        }
+      }
+      run.push(slot);
+    }
+    this.#start(run);
+  }
+
+  /** Reads consecutive pages. */
+  #start(slots: Slot[]): void {
+    if (slots.length === 0) return;
+    const read: Read = { slots, controller: new AbortController() };
+    for (const slot of slots) slot.read = read;
+    const offset = slots[0].page * this.pageSize;
+    const end = Math.min(this.source.size, (slots[slots.length - 1].page + 1) * this.pageSize);
+    const over = (): Ticket[] => {
+      const waiting = new Set<Ticket>();
+      for (const slot of slots) {
+        if (this.#slots.get(slot.page) === slot) this.#slots.delete(slot.page);
+        for (const ticket of slot.tickets) waiting.add(ticket);
+      }
+      return [...waiting];
+    };
+    this.#fetch(offset, end - offset, read.controller.signal).then(
+      (bytes) => {
+        this.#insert(slots[0].page, bytes);
+        for (const ticket of over()) {
+          for (const slot of slots) ticket.slots.delete(slot);
+          if (ticket.slots.size === 0) ticket.settle();
+        }
+      },
+      (error) => {
+        for (const ticket of over()) ticket.settle({ error });
+      },
+    );
+  }
+
+  async #fetch(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array> {
+    this.requests++;
+    const bytes = await this.source.read(offset, length, { signal });
+    if (bytes.length !== length) {
+      throw new RangeError(`the source gave ${bytes.length} bytes where ${length} at ${offset} were asked for`);
+    }
+    this.bytesRead += length;
+    return bytes;
+  }
+
+  #insert(first: number, bytes: Uint8Array): void {
+    const { pageSize } = this;
+    for (let at = 0, page = first; at < bytes.length; at += pageSize, page++) {
+      if (this.#pages.has(page)) continue;
+      // A copy of its own: a page that stays must not hold on to the whole read.
+      const part = bytes.length <= pageSize ? bytes : bytes.slice(at, at + pageSize);
+      this.#pages.set(page, { bytes: part, view: viewOf(part), used: this.#generation });
+      this.cachedBytes += part.length;
+    }
+    if (this.cachedBytes > this.maxBytes) this.#evict();
+  }
+
+  /** Lets go of an eighth more than it has to, so that not every page that comes has to look for another. */
+  #evict(): void {
+    let pinned = this.#generation - 1;
+    for (const { generation } of this.#tickets) pinned = Math.min(pinned, generation - 1);
+    const loose = [...this.#pages].filter(([, { used }]) => used < pinned).sort((a, b) => a[1].used - b[1].used);
+    for (const [page, { bytes }] of loose) {
+      if (this.cachedBytes <= this.maxBytes - this.maxBytes / 8) return;
+      this.#pages.delete(page);
+      this.cachedBytes -= bytes.length;
+    }
+  }
+}

@@ -1,0 +1,311 @@
+// Owns answers to symbolization as text: JSON and folded stacks, made piece by piece; and pieces as a response's body.
+import { toHex } from "../base/bytes.ts";
+import { buildIdAt, STACK_STATUS_OTHER } from "../dump/columns.ts";
+import type { DistinctFrames } from "../profile/pprof_frames.ts";
+import type { BinaryProblem } from "../store/binary_loader.ts";
+import type { IndexedBinary } from "../symbolize/binary.ts";
+import type { SymbolizedColumns } from "../symbolize/symbolized_columns.ts";
+import type { RequestStacks } from "./request_stacks.ts";
+
+/** What an answer is made of. */
+export interface Answer {
+  stacks: RequestStacks;
+  /** The distinct frames of the stacks, */
+  distinct: DistinctFrames;
+  /** and what they are, by their number. */
+  symbolized: SymbolizedColumns;
+  problems: readonly BinaryProblem[];
+  binaries: readonly IndexedBinary[];
+  demangle: boolean;
+}
+
+/** Characters of a piece: what is made at a time, and waits for whoever reads slowly. */
+const PIECE = 1 << 16;
+/** Names over this are cut: templates and hostile files make longer ones, which every frame would repeat. */
+const MOST_NAME = 4096;
+/** The same for folded stacks, where each stack repeats them. */
+const MOST_LABEL = 1024;
+
+/** A name that is not too long; different names stay different but for a hash's chance. */
+function cut(name: string, most: number): string {
+  if (name.length <= most) return name;
+  let hash = 0x811c9dc5; // FNV-1a over UTF-16 code units
+  for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x0100_0193);
+  return `${name.slice(0, most - 24)}…${(hash >>> 0).toString(16).padStart(8, "0")}`;
+}
+
+function hex64(hi: number, lo: number): string {
+  return hi === 0 ? `0x${lo.toString(16)}` : `0x${hi.toString(16)}${lo.toString(16).padStart(8, "0")}`;
+}
+
+/** The last part of a path or URL; `undefined` where that names no program: debuginfod's do not. */
+export function baseName(name: string | undefined): string | undefined {
+  const base = (name ?? "").replace(/[?#].*$/s, "").replace(/^.*[\\/]/s, "");
+  return ["", "executable", "debuginfo", "gsym"].includes(base) || /^[0-9a-f]{38}\.debug$/.test(base)
+    ? undefined
+    : base;
+}
+
+/** Frames of an answer, each made into text once. */
+class Frames {
+  readonly #answer: Answer;
+  readonly #modules = new Map<number, string>();
+
+  constructor(answer: Answer) {
+    this.#answer = answer;
+  }
+
+  name(row: number): string | undefined {
+    const { symbolized, demangle } = this.#answer;
+    return demangle ? symbolized.demangled(row) : symbolized.name(row);
+  }
+
+  /** The members that all functions of one address share: where it is. */
+  place(frame: number): string {
+    const { stacks: { columns }, distinct, symbolized: { resolved } } = this.#answer;
+    const row = distinct.row[frame];
+    const offset = hex64(columns.offsetHi[row], columns.offsetLo[row]);
+    const id = columns.idIndex[row];
+    if (id < 0) return `"ip":"${offset}"`;
+    let place = `${this.#module(id, resolved.binary[frame])},"offset":"${offset}"`;
+    const hi = resolved.addressHi[frame], lo = resolved.addressLo[frame];
+    if (hi !== 0 || lo !== 0) place += `,"address":"${hex64(hi, lo)}"`;
+    if (columns.status[row] === STACK_STATUS_OTHER) place += `,"status":${columns.otherStatus.get(row)}`;
+    return place;
+  }
+
+  #module(id: number, index: number): string {
+    let text = this.#modules.get(id);
+    if (text === undefined) {
+      const binary = this.#answer.binaries[index];
+      const module = baseName(binary?.name);
+      text = `"buildId":"${toHex(binary?.buildId ?? buildIdAt(this.#answer.stacks.columns, id))}"`;
+      if (module !== undefined) text = `"module":${JSON.stringify(cut(module, MOST_NAME))},${text}`;
+      this.#modules.set(id, text);
+    }
+    return text;
+  }
+
+  /** A frame as JSON objects, innermost first, with commas between. */
+  json(frame: number): string {
+    const { symbolized } = this.#answer;
+    const place = this.place(frame);
+    const depth = symbolized.depth[frame];
+    if (depth === 0) return `{${place},"reason":"${symbolized.reason(frame) ?? "no-symbol-here"}"}`;
+    let text = "";
+    for (let k = 0; k < depth; k++) {
+      const r = symbolized.first[frame] + k;
+      text += k === 0 ? "{" : ",{";
+      const name = this.name(r);
+      const linkageName = symbolized.name(r);
+      if (name !== undefined) text += `"function":${JSON.stringify(cut(name, MOST_NAME))},`;
+      if (linkageName !== undefined && linkageName !== name) {
+        text += `"linkageName":${JSON.stringify(cut(linkageName, MOST_NAME))},`;
+      }
+      const file = symbolized.file(r);
+      const line = symbolized.line(r) ?? 0;
+      const column = symbolized.column(r) ?? 0;
+      if (file !== undefined) text += `"file":${JSON.stringify(cut(file, MOST_NAME))},`;
+      if (line > 0) text += `"line":${line},`;
+      if (column > 0) text += `"column":${column},`;
+      if (symbolized.inlined(r)) text += `"inlined":true,`;
+      text += `${place}}`;
+    }
+    return text;
+  }
+
+  /** What a function is called in a folded stack. */
+  label(row: number): string {
+    // deno-lint-ignore no-control-regex
+    return cut(this.name(row) || "[unknown]", MOST_LABEL).replace(/;/g, ":").replace(
+      /[\u0000-\u001f\u007f]+/g,
+      " ",
+    );
+  }
+
+  /** What a frame is called there that has no function: the same as frameFallbackName() says. */
+  fallbackLabel(frame: number): string {
+    const { stacks: { columns }, distinct } = this.#answer;
+    const row = distinct.row[frame];
+    const offset = hex64(columns.offsetHi[row], columns.offsetLo[row]);
+    if (columns.idIndex[row] < 0) return `${offset} [ip]`;
+    const id = toHex(buildIdAt(columns, columns.idIndex[row]).subarray(0, 4));
+    const other = columns.status[row] === STACK_STATUS_OTHER ? ` status ${columns.otherStatus.get(row)}` : "";
+    return `${id}+${offset} [unknown${other}]`;
+  }
+}
+
+/** Labels by number, and the numbers of each stack's labels. */
+class Labels {
+  readonly labels: string[] = [];
+  readonly #numbers = new Map<string, number>();
+  readonly #frames: Frames;
+  readonly #answer: Answer;
+  /** Number + 1 of the label of each row that was symbolized, and of each frame that was not. */
+  readonly #ofRow: Uint32Array;
+  readonly #ofFrame: Uint32Array;
+
+  constructor(answer: Answer) {
+    this.#answer = answer;
+    this.#frames = new Frames(answer);
+    this.#ofRow = new Uint32Array(answer.symbolized.length);
+    this.#ofFrame = new Uint32Array(answer.distinct.row.length);
+  }
+
+  #number(label: string): number {
+    let number = this.#numbers.get(label);
+    if (number === undefined) {
+      number = this.labels.push(label);
+      this.#numbers.set(label, number);
+    }
+    return number;
+  }
+
+  /** Calls `use` with the number of each label of a stack, outermost first. */
+  each(s: number, use: (number: number) => void): void {
+    const { stacks: { columns: { first } }, distinct: { frame }, symbolized } = this.#answer;
+    for (let r = first[s + 1] - 1; r >= first[s]; r--) {
+      const f = frame[r];
+      const depth = symbolized.depth[f];
+      if (depth === 0) use((this.#ofFrame[f] ||= this.#number(this.#frames.fallbackLabel(f))) - 1);
+      for (let k = symbolized.first[f] + depth - 1; k >= symbolized.first[f]; k--) {
+        use((this.#ofRow[k] ||= this.#number(this.#frames.label(k))) - 1);
+      }
+    }
+  }
+}
+
+/** The count of each stack; of an id that is there twice the last stack counts, and of ids without a stack. */
+function weights({ columns: { ids }, counts }: RequestStacks): {
+  count: (s: number) => number;
+  missing: [id: number, count: number][];
+} {
+  if (counts === undefined) return { count: () => 1, missing: [] };
+  const last = new Map<number, number>();
+  ids.forEach((id, s) => last.set(id, s));
+  return {
+    count: (s) => last.get(ids[s]) === s ? counts.get(ids[s]) ?? 0 : 0,
+    missing: [...counts].filter(([id]) => !last.has(id)),
+  };
+}
+
+/** The answer as JSON, in pieces; docs/handler.md has its shape. */
+export function* jsonPieces(answer: Answer): Generator<string> {
+  const { stacks, distinct: { frame, row }, symbolized, problems } = answer;
+  const { columns } = stacks;
+  const frames = new Frames(answer);
+  let piece = '{"frames":[';
+  // For each distinct frame the numbers of its functions, as text.
+  const numbers: string[] = [];
+  let next = 0;
+  for (let i = 0; i < row.length; i++) {
+    piece += (i === 0 ? "\n" : ",\n") + frames.json(i);
+    let list = `${next++}`;
+    for (let k = symbolized.depth[i]; k > 1; k--) list += `,${next++}`;
+    numbers.push(list);
+    if (piece.length >= PIECE) {
+      yield piece;
+      piece = "";
+    }
+  }
+  piece += '],\n"stacks":[';
+  const { count, missing } = weights(stacks);
+  for (let s = 0; s < columns.ids.length; s++) {
+    piece += `${s === 0 ? "\n" : ",\n"}{"id":${columns.ids[s]},`;
+    if (stacks.counts !== undefined) piece += `"count":${count(s)},`;
+    piece += '"frames":[';
+    for (let r = columns.first[s]; r < columns.first[s + 1]; r++) {
+      piece += r === columns.first[s] ? numbers[frame[r]] : "," + numbers[frame[r]];
+    }
+    piece += "]}";
+    if (piece.length >= PIECE) {
+      yield piece;
+      piece = "";
+    }
+  }
+  piece += '],\n"missing":[';
+  for (let i = 0; i < missing.length; i++) {
+    piece += `${i === 0 ? "\n" : ",\n"}{"id":${missing[i][0]},"count":${missing[i][1]}}`;
+    if (piece.length >= PIECE) {
+      yield piece;
+      piece = "";
+    }
+  }
+  const told = problems.map(({ buildId, reason, message }) =>
+    `\n{"buildId":"${toHex(buildId)}","reason":"${reason}","message":${JSON.stringify(cut(message, MOST_NAME))}}`
+  );
+  yield `${piece}],\n"problems":[${told.join()}]}\n`;
+}
+
+/** A character for a number below 1,000,000: none that is half of another. */
+function character(number: number): string {
+  return String.fromCodePoint(number < 0xd800 ? number : number + 0x800);
+}
+
+/** The answer as folded stacks, in pieces: a line for each distinct stack of names, in order of appearance. */
+export function* foldedPieces(answer: Answer): Generator<string> {
+  const { stacks } = answer;
+  const { columns } = stacks;
+  const labels = new Labels(answer);
+  // Stacks are told apart by numbers: as text they could be far larger than all that came in.
+  const totals = new Map<string, { stack: number; count: number }>();
+  const { count, missing } = weights(stacks);
+  for (let s = 0; s < columns.ids.length; s++) {
+    const occurred = count(s);
+    if (stacks.counts !== undefined && occurred === 0) continue;
+    let key = "";
+    labels.each(s, (number) => key += character(number));
+    const total = totals.get(key);
+    if (total === undefined) totals.set(key, { stack: s, count: occurred });
+    else total.count += occurred;
+  }
+  let piece = "";
+  for (const { stack, count } of totals.values()) {
+    // A stack is one piece at least: at most as many names as it has functions, none of them long.
+    let separator = "";
+    labels.each(stack, (number) => {
+      piece += separator + labels.labels[number];
+      separator = ";";
+    });
+    piece += separator === "" ? `[empty stack] ${count}\n` : ` ${count}\n`;
+    if (piece.length >= PIECE) {
+      yield piece;
+      piece = "";
+    }
+  }
+  for (const [id, count] of missing) piece += `[missing stack ${id}] ${count}\n`;
+  yield piece;
+}
+
+/**
+ * Pieces of text as the body of a response: bytes where there is one piece, a stream that makes the next piece when
+ * the one before was taken where there are more.
+ *
+ * @param sent Told of the bytes of each piece.
+ */
+export function textBody(
+  pieces: Iterator<string>,
+  sent: (bytes: number) => void,
+): Uint8Array<ArrayBuffer> | ReadableStream {
+  const encoder = new TextEncoder();
+  let next = pieces.next();
+  const take = (): Uint8Array<ArrayBuffer> => {
+    const bytes = encoder.encode(next.value);
+    next = pieces.next();
+    sent(bytes.length);
+    return bytes;
+  };
+  const first = take();
+  if (next.done === true) return first;
+  let waiting: Uint8Array<ArrayBuffer> | undefined = first;
+  return new ReadableStream({
+    pull(controller) {
+      controller.enqueue(waiting ?? take());
+      waiting = undefined;
+      if (next.done === true) controller.close();
+    },
+    cancel() {
+      pieces.return?.();
+    },
+  }, { highWaterMark: 0 });
+}

@@ -1,0 +1,253 @@
+// Owns SharedFiles: one search and one reading for all who ask for the same file at the same time.
+import type { ByteSource } from "../base/byte_source.ts";
+import { anySignal, checkSize, type ChunkReader, chunksOf, streamOf, untilAborted } from "./chunks.ts";
+import { type StoredFile, StoreError } from "./store.ts";
+import { canPeek, MemoryFile, RangedFile, streamChunks, StreamedFile } from "./stored_file.ts";
+
+/** Finds a file; the signal ends the search, and reading what it found. */
+export type Finder = (signal: AbortSignal) => Promise<StoredFile | undefined>;
+
+/** Is given a file's name and all its bytes. */
+export type OnWhole = (name: string, bytes: Uint8Array) => Promise<void> | void;
+
+/** All bytes of a file, on their way; nobody gets more than the one who began it wanted. */
+interface Whole {
+  bytes: Promise<Uint8Array>;
+  maxBytes: number;
+}
+
+/**
+ * One search, the file it found, and those who asked for it. Nothing is read before somebody reads: all bytes are
+ * read once for everyone, a head is read without taking it from the others, and a stream passes straight through to
+ * one who is alone.
+ */
+class Shared {
+  readonly find: Finder;
+  readonly search: Promise<StoredFile | undefined>;
+  readonly #controller = new AbortController();
+  readonly #close: () => void;
+  #askers = 0;
+  #file: StoredFile | undefined;
+  #whole: Whole | undefined;
+  /** Peeks, one after the other. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  /** @param close Called once nobody may join any more. */
+  constructor(find: Finder, close: () => void) {
+    this.find = find;
+    this.#close = close;
+    this.search = this.#search();
+    this.search.catch(() => {}); // those who ask hear of it
+  }
+
+  async #search(): Promise<StoredFile | undefined> {
+    try {
+      const file = await this.find(this.#controller.signal);
+      if (file === undefined) this.#close();
+      else {this.#file = file.source !== undefined || canPeek(file) ? file : new StreamedFile(
+          file.name,
+          file.size,
+          streamChunks(file),
+        );}
+      if (this.#askers === 0) this.#drop();
+      return this.#file;
+    } catch (error) {
+      this.#close();
+      throw error;
+    }
+  }
+
+  join(): void {
+    this.#askers++;
+  }
+
+  leave(): void {
+    if (--this.#askers === 0) this.#drop();
+  }
+
+  #drop(): void {
+    this.#close();
+    if (this.#file === undefined) this.#controller.abort(new DOMException("nobody asks any more", "AbortError"));
+    // Reading by ranges has signals of its own, and may go on.
+    else if (this.#file.source === undefined) void this.#file.cancel();
+  }
+
+  async head(length: number): Promise<Uint8Array> {
+    const file = this.#file!;
+    if (this.#whole !== undefined) return (await this.#whole.bytes).slice(0, length);
+    if (file.source !== undefined || !canPeek(file)) return await file.head(length);
+    const peeked = this.#turn.then(() => file.peek(length));
+    this.#turn = peeked.catch(() => this.#close());
+    return (await peeked).slice(0, length);
+  }
+
+  /** The same array for all. */
+  async bytes(maxBytes: number): Promise<Uint8Array> {
+    if (this.#whole === undefined) {
+      const bytes = this.#turn.then(() => this.#file!.bytes({ maxBytes }));
+      bytes.catch(() => this.#close());
+      this.#whole = { bytes, maxBytes };
+    }
+    const { bytes, maxBytes: least } = this.#whole;
+    const all = await bytes.catch(async (error) => {
+      if (!(error instanceof StoreError && error.reason === "too-large" && maxBytes > least)) throw error;
+      const again = await this.find(this.#controller.signal);
+      if (again === undefined) throw error;
+      return await again.bytes({ maxBytes });
+    });
+    checkSize(this.#file!.name, all.length, maxBytes);
+    return all;
+  }
+
+  async chunks(): Promise<ChunkReader> {
+    if (this.#file instanceof RangedFile) return chunksOf(this.#file.stream());
+    if (this.#whole === undefined && this.#askers === 1) {
+      this.#close();
+      await this.#turn;
+      return chunksOf(this.#file!.stream());
+    }
+    return chunksOf(new MemoryFile("", await this.bytes(Infinity)).stream());
+  }
+}
+
+/** What one who asks gets: counts as asking until it is read, cancelled, or its signal is aborted. */
+class SharedHandle implements StoredFile {
+  readonly name: string;
+  readonly size: number | undefined;
+  readonly source: ByteSource | undefined;
+  readonly #shared: Shared;
+  readonly #signal: AbortSignal | undefined;
+  readonly #stop: () => void;
+  readonly #onWhole: OnWhole | undefined;
+  #own = new AbortController();
+  #left = false;
+  #taken = false;
+
+  constructor(
+    shared: Shared,
+    file: StoredFile,
+    signal: AbortSignal | undefined,
+    onWhole: OnWhole | undefined,
+  ) {
+    const { name, size, source } = file;
+    this.name = name;
+    this.size = size;
+    this.source = source && {
+      size: source.size,
+      read: (offset, length, options) =>
+        source.read(offset, length, { signal: anySignal(this.#signal, this.#own.signal, options?.signal) }),
+    };
+    this.#shared = shared;
+    this.#signal = signal;
+    this.#onWhole = onWhole;
+    this.#stop = () => void this.cancel();
+    signal?.addEventListener("abort", this.#stop, { once: true });
+  }
+
+  #leave(): void {
+    if (this.#left) return;
+    this.#left = true;
+    this.#signal?.removeEventListener("abort", this.#stop);
+    this.#shared.leave();
+  }
+
+  #take(): void {
+    this.#signal?.throwIfAborted();
+    if (this.#taken) throw new TypeError(`${this.name} has been read already`);
+    this.#taken = true;
+  }
+
+  async #run<T>(promise: Promise<T>): Promise<T> {
+    try {
+      return await untilAborted(promise, anySignal(this.#signal, this.#own.signal));
+    } finally {
+      this.#leave();
+    }
+  }
+
+  async head(length: number): Promise<Uint8Array> {
+    this.#take();
+    return await this.#run(this.#shared.head(length));
+  }
+
+  async bytes({ maxBytes = Infinity }: { maxBytes?: number } = {}): Promise<Uint8Array> {
+    this.#take();
+    const bytes = await this.#run(this.#shared.bytes(maxBytes));
+    await this.#onWhole?.(this.name, bytes);
+    return bytes;
+  }
+
+  stream(): ReadableStream<Uint8Array> {
+    this.#take();
+    let chunks: Promise<ChunkReader> | undefined;
+    return streamOf({
+      read: async (): Promise<Uint8Array | undefined> => {
+        try {
+          chunks ??= this.#shared.chunks();
+          const next = chunks.then((reader) => reader.read());
+          const chunk = await untilAborted(next, anySignal(this.#signal, this.#own.signal));
+          if (chunk === undefined) this.#leave();
+          return chunk;
+        } catch (error) {
+          this.#leave();
+          throw error;
+        }
+      },
+      cancel: async (): Promise<void> => {
+        const reader = await chunks?.catch(() => undefined);
+        await reader?.cancel();
+        this.#leave();
+      },
+    });
+  }
+
+  cancel(): Promise<void> {
+    this.#taken = true;
+    this.#own.abort(new DOMException("the file was cancelled", "AbortError"));
+    this.#own = new AbortController();
+    this.#leave();
+    return Promise.resolve();
+  }
+}
+
+/** Files that are asked for at this time, by key. Bounded by how many ask. */
+export class SharedFiles {
+  readonly #shared = new Map<string, Shared>();
+
+  /** Whether somebody asks for this key, so that one who joins causes no search. */
+  has(key: string): boolean {
+    return this.#shared.has(key);
+  }
+
+  /**
+   * What `find` gives, or gave to one who asked before and has not read yet.
+   *
+   * @param onWhole Called each time that someone got all bytes, and waited for.
+   */
+  async find(
+    key: string,
+    signal: AbortSignal | undefined,
+    find: Finder,
+    onWhole?: OnWhole,
+  ): Promise<StoredFile | undefined> {
+    signal?.throwIfAborted();
+    let shared = this.#shared.get(key);
+    if (shared === undefined) {
+      const made: Shared = new Shared(find, () => {
+        if (this.#shared.get(key) === made) this.#shared.delete(key);
+      });
+      shared = made;
+      this.#shared.set(key, shared);
+    }
+    shared.join();
+    try {
+      const file = await untilAborted(shared.search, signal);
+      if (file !== undefined) return new SharedHandle(shared, file, signal, onWhole);
+    } catch (error) {
+      shared.leave();
+      throw error;
+    }
+    shared.leave();
+    return undefined;
+  }
+}
