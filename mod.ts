@@ -246,6 +246,7 @@ export {
   type StoreErrorReason,
   type StoreItem,
 } from "./src/store/store.ts";
+export { BinaryLoader, type BinaryLoaderOptions, type BinaryProblem } from "./src/store/binary_loader.ts";
 export { buildIdTreeStore, type BuildIdTreeOptions, type TreeReader } from "./src/store/build_id_tree.ts";
 export {
   type CachedStore,
@@ -259,6 +260,7 @@ export { type FetchLike, type HttpOptions } from "./src/store/http_client.ts";
 export { httpStore, type HttpStoreOptions } from "./src/store/http_store.ts";
 export { isBuildId, parseBuildId, parseStoreItem } from "./src/store/identifiers.ts";
 export { type MemoryStore, memoryStore, type MemoryStoreFile } from "./src/store/memory_store.ts";
+export { storedFile } from "./src/store/stored_file.ts";
 export { inOrderStore, racedStore } from "./src/store/store_order.ts";
 export { verifiedStore } from "./src/store/verified_store.ts";
 

@@ -1,6 +1,13 @@
-// Owns tests of GsymCreator: its bytes against those worked out by hand from the format's definition, and its rules.
+// Owns tests of GsymCreator: its bytes against those worked out by hand from the format's definition, and its
+// rules.
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { GsymCreator, type GsymCreatorOptions, type GsymFunction, type GsymInlinedCall, type Phdr } from "../mod.ts";
+import {
+  GsymCreator,
+  type GsymCreatorOptions,
+  type GsymFunction,
+  type GsymInlinedCall,
+  type Phdr,
+} from "../mod.ts";
 import { appendixSize, decodeAppendix } from "../src/gsym/appendix.ts";
 import { lineWindow } from "../src/gsym/encode_lines.ts";
 
@@ -20,7 +27,10 @@ const MAIN: GsymFunction = {
     { address: 0x1008n, file: "/s/a.c", line: 13 },
   ],
 };
-/** Line advances 1 and 2 are a window of 2: an opcode is 4 + (line - 1) + 2 * address. The first row advances none. */
+/**
+ * Line advances 1 and 2 are a window of 2: an opcode is 4 + (line - 1) + 2 * address. The first row advances
+ * none.
+ */
 const MAIN_LINES = [1, 2, 10, 2, 0, 4 + 0 + 8, 4 + 1 + 8, 0];
 const STRINGS = text("\0main\0/s\0a.c\0");
 
@@ -158,7 +168,7 @@ Deno.test("of functions that overlap those are written that LLVM's GsymCreator w
   };
   const names = (...functions: GsymFunction[]) => listed(write({ segments: [segment] }, ...functions));
   assertEquals(names(at(9n, 1, "b"), at(2n, 1, "a")), ["a 1", "b 1"]); // in order
-  assertEquals(names(at(2n, 4, "short", true), at(2n, 4, "_ZN1aEv")), ["_ZN1aEv 4 lines"]); // what knows more; mangled
+  assertEquals(names(at(2n, 4, "short", true), at(2n, 4, "_ZN1aEv")), ["_ZN1aEv 4 lines"]); // mangled
   assertEquals(names(at(2n, 4, "rich", true), at(2n, 4, "poor")), ["rich 4 lines"]);
   assertEquals(names(at(2n, 4, "first"), at(2n, 4, "second")), ["second 4"]);
   assertEquals(names(at(2n, 9, "around"), at(4n, 2, "in")), ["around 9", "in 2"]); // both

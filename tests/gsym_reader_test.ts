@@ -50,7 +50,7 @@ for (const format of FORMATS) {
       assertEquals(frames(0x240), undefined);
       assertEquals(frames(0x300), ["plain+0 undefined:undefined"], "before the first row");
       assertEquals(frames(0x304), ["plain+4 /src/a.c:3"]);
-      assertEquals(frames(0x12345678), ["end+305418360 undefined:undefined"], "size 0 has no end");
+      assertEquals(frames(0x12345678), ["end+305418872 undefined:undefined"], "size 0 has no end");
       assertEquals(gsym.lookup(BASE + 0x210n), {
         start: BASE + 0x200n,
         size: 64,
@@ -113,9 +113,9 @@ for (const format of FORMATS) {
     }
   });
 
-  Deno.test(`calls inlined a hundred thousand deep have 128 frames in a file of ${title}`, () => {
+  Deno.test(`calls inlined twenty thousand deep have 128 frames in a file of ${title}`, () => {
     const { strings, at } = stringTable("f", "g", "last", "a.c");
-    const depth = 100_000;
+    const depth = 20_000;
     const inline = new Bytes(format).uleb(1, 0, 64).bytes(1).strp(0).uleb(0, 0);
     for (let i = 1; i < depth; i++) inline.uleb(1, 0, 64).bytes(1).strp(at.g).uleb(1, i);
     inline.uleb(1, 0, 64).bytes(0).strp(at.last).uleb(1, depth);

@@ -16,8 +16,8 @@ export function frameText(name: string | undefined, file: string | undefined, li
 }
 
 /**
- * The symbolizer's frames as a GSYM file can have them: without columns, and without the bare file name that a symbol
- * table may have where there is no line.
+ * The symbolizer's frames as a GSYM file can have them: without columns, and without the bare file name that a
+ * symbol table may have where there is no line.
  */
 export function expectedText(frames: readonly SymbolizedFrame[]): string {
   return frames.map(({ name, file, line }) => frameText(name, line === undefined ? undefined : file, line)).join(

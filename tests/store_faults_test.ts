@@ -1,5 +1,5 @@
 // Owns the tests of the debuginfod store against servers that misbehave.
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { gzipSync } from "node:zlib";
 import {
   type BinaryStore,
@@ -129,6 +129,43 @@ Deno.test("500 is asked again, and reported if it stays", async () => {
   });
 });
 
+Deno.test("Retry-After can be a date, and what is neither number nor date is none", async () => {
+  const pauses: number[] = [];
+  const options = { sleep: (ms: number) => Promise.resolve(void pauses.push(ms)), random: () => 0 };
+  for (const text of [new Date(Date.now() + 3500).toUTCString(), "soon", ""]) {
+    await withServer(
+      (response, request, n) => (n === 0 ? status(503, { "retry-after": text }) : good)(response, request, n),
+      async ({ url }) => assertEquals(await (await find(url, options))?.bytes(), FILE),
+    );
+  }
+  assert(pauses[0] > 1000 && pauses[0] <= 3500, `${pauses[0]} ms`);
+  assertEquals(pauses.slice(1), [4, 4]);
+});
+
+Deno.test("an abort ends the pause before a retry", async () => {
+  await withServer(status(503), async ({ url, requests }) => {
+    const controller = new AbortController();
+    const found = store(url, { backoffMs: 60_000 }).find(BUILD_ID, "executable", { signal: controller.signal });
+    await until(() => requests.length === 1);
+    await sleep(10);
+    controller.abort(new Error("enough"));
+    assertEquals(await found.catch((error) => error.message), "enough");
+  });
+});
+
+Deno.test("debuginfodStore() refuses servers that are none, and works without any", async () => {
+  for (const servers of ["debuginfod.example", "file:///tmp", ["http://"]]) {
+    assertThrows(() => debuginfodStore({ servers }), TypeError);
+  }
+  assertEquals(await find(""), undefined);
+  // A browser shows of a redirection nothing but that it is one.
+  const hidden = () => Promise.resolve({ status: 0, headers: new Headers(), body: null } as Response);
+  await fails("refused", () => find("https://a.example", { fetch: hidden }));
+  const broken = () => Promise.reject(new TypeError("fetch failed", { cause: new Error("no such host") }));
+  const error = await fails("unreachable", () => find("https://a.example", { fetch: broken }));
+  assertEquals(error.message, `https://a.example/buildid/${HEX}/executable: fetch failed: no such host`);
+});
+
 Deno.test("Retry-After is heeded within limits", async () => {
   const pauses: number[] = [];
   const options = { sleep: (ms: number) => Promise.resolve(void pauses.push(ms)) };
@@ -189,6 +226,12 @@ Deno.test("a debug file whose build ID stands far behind is checked by bytes()",
   const right = farBehind(BUILD_ID);
   await withServer((response) => void response.end(right), async ({ url }) => {
     assertEquals(await (await find(url))?.bytes(), right);
+    assertEquals(await (await find(url))?.head(5000), right.slice(0, 5000));
+    assertEquals(new Uint8Array(await new Response((await find(url))!.stream()).arrayBuffer()), right);
+    const one = store(url);
+    const both = await Promise.all([1, 2].map(() => one.find(BUILD_ID, "executable")));
+    assertEquals(await both[0]?.head(5000), right.slice(0, 5000));
+    await both[1]?.cancel();
   });
   const wrong = farBehind(Uint8Array.of(1, 2, 3));
   await withServer((response) => void response.end(wrong), async ({ url }) => {
@@ -235,7 +278,11 @@ Deno.test("what gzip unpacks to has the size that X-DEBUGINFOD-SIZE says", async
     const [told, reason] of [[FILE.length, undefined], [FILE.length + 1, "cut-short"], [9000, "too-large"]] as const
   ) {
     await withServer((response) => {
-      response.writeHead(200, { "content-encoding": "gzip", "x-debuginfod-size": told });
+      response.writeHead(200, {
+        "content-encoding": "gzip",
+        "content-length": packed.length,
+        "x-debuginfod-size": told,
+      });
       response.end(packed);
     }, async ({ url }) => {
       if (reason !== undefined) return void await fails(reason, async () => await (await find(url))!.bytes());

@@ -246,6 +246,25 @@ Deno.test("httpStore() says what is absent, what is an error, and where it asks 
   });
 });
 
+Deno.test("httpStore() refuses ranges that are packed, and reports what a later read meets", async () => {
+  await withServer((response) => {
+    response.writeHead(206, { "content-range": `bytes 0-4095/${FILE.length}`, "content-encoding": "x-what" });
+    response.end(FILE.subarray(0, 4096));
+  }, async ({ url }) => void await fails("refused", () => store(url).find(BUILD_ID, "executable")));
+  await withServer((response, request, n) => {
+    if (n === 0) return ranged(FILE)(response, request, n);
+    response.writeHead(n === 1 ? 403 : 206, { "content-range": `bytes 5000-5009/${FILE.length}` });
+    response.end("12345");
+  }, async ({ url }) => {
+    const file = await store(url).find(BUILD_ID, "executable");
+    assertEquals((await fails("status", () => file!.source!.read(5000, 10))).status, 403);
+    await fails("cut-short", () => file!.source!.read(5000, 10));
+    const reader = file!.stream().getReader();
+    assertEquals((await reader.read()).value, FILE.slice(0, 4096));
+    await reader.cancel();
+  });
+});
+
 Deno.test("httpStore() keeps its limit, and an abort ends its reads", async () => {
   await withServer((response, request, n) => {
     if (n === 0) return ranged(FILE)(response, request, n);

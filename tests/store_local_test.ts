@@ -15,6 +15,7 @@ import {
   parseBuildId,
   parseStoreItem,
   racedStore,
+  SHT_NOTE,
   type StoredFile,
   StoreError,
   type StoreItem,
@@ -22,6 +23,7 @@ import {
 } from "../mod.ts";
 import { SeededRandom } from "../src/base/random.ts";
 import { gsymUuidPlace } from "../src/store/gsym_uuid.ts";
+import { MissingFiles } from "../src/store/missing_files.ts";
 import { SHT_NOBITS } from "../src/uapi/elf.ts";
 import { buildElf, FORMATS, makeIdent } from "./elf_builder.ts";
 import { fuzzParser } from "./fuzz.ts";
@@ -154,7 +156,7 @@ Deno.test("buildIdTreeStore() finds files under its roots, and passes over wrong
   assertEquals((await fails("unreachable", () => broken.find(BUILD_ID, "gsym"))).message.endsWith("EIO"), true);
 });
 
-Deno.test("buildIdTreeStore() reads no more of a file than a section needs, from the file that has it", async () => {
+Deno.test("buildIdTreeStore() takes a section from the file that has it, and reads little else", async () => {
   for (const { is64, littleEndian, name } of FORMATS) {
     const text = Uint8Array.from({ length: 100_000 }, (_, i) => i & 0xff);
     const info = Uint8Array.of(1, 2, 3);
@@ -183,6 +185,46 @@ Deno.test("buildIdTreeStore() reads no more of a file than a section needs, from
     assertEquals(await found?.head(4), text.slice(0, 4));
     assertEquals(await store.find(BUILD_ID, "section/.nope"), undefined);
   }
+});
+
+Deno.test("buildIdTreeStore() finds sections by extended numbers, and says what is malformed", async () => {
+  const elf = (extendedSections: boolean) =>
+    buildElf({
+      buildId: BUILD_ID,
+      extendedSections,
+      sections: [{ name: ".x", sh_type: 1, contents: Uint8Array.of(7) }],
+    });
+  const extended = buildIdTreeStore(tree({ [`/a${PATH}.debug`]: elf(true) }).read, { roots: ["/a"] });
+  assertEquals(await (await extended.find(BUILD_ID, "section/.x"))?.bytes(), Uint8Array.of(7));
+  const broken = elf(false);
+  new DataView(broken.buffer).setUint16(60, 60_000, true); // e_shnum: the headers pass the file's end
+  const malformed = buildIdTreeStore(tree({ [`/a${PATH}`]: broken }).read, { roots: ["/a"] });
+  await fails("wrong-build-id", () => malformed.find(BUILD_ID, "section/.x"));
+  const without = elf(false);
+  without.fill(0, 40, 48); // e_shoff
+  const bare = buildIdTreeStore(tree({ [`/a${PATH}`]: without }).read, { roots: ["/a"] });
+  assertEquals(await bare.find(BUILD_ID, "section/.x"), undefined);
+});
+
+Deno.test("verifiedStore() follows the headers of a file that is read by ranges to a note at its end", async () => {
+  const ident = { e_ident: makeIdent(true, true) };
+  const farBehind = buildElf({
+    sections: [
+      { name: ".text", sh_type: 1, contents: new Uint8Array(200_000) },
+      {
+        name: ".note.gnu.build-id",
+        sh_type: SHT_NOTE,
+        contents: encodeNote({ n_type: NT_GNU_BUILD_ID, name: "GNU", desc: BUILD_ID }, ident),
+      },
+    ],
+  });
+  const { told, read } = tree({ [`/a${PATH}`]: farBehind });
+  const store = buildIdTreeStore(read, { roots: ["/a"], maxBytes: 100_000 });
+  const file = await store.find(BUILD_ID, "executable");
+  assert(told.bytes < 80_000, `${told.bytes} bytes were read`);
+  await fails("too-large", () => file!.bytes());
+  const reader = file!.stream().getReader();
+  await fails("too-large", () => reader.read());
 });
 
 Deno.test("a tree with malformed files ends in an answer or a StoreError, and reads little", async () => {
@@ -291,6 +333,15 @@ Deno.test("cachedStore() asks once for what it keeps, makes room, and counts", a
   assertEquals([few.stats.hits, few.stats.misses], [0, 3]);
 });
 
+Deno.test("MissingFiles forgets the oldest of too many", () => {
+  const missing = new MissingFiles(60_000, 2);
+  for (const key of ["a", "b", "a", "c"]) missing.add(key);
+  assertEquals(["a", "b", "c"].map((key) => missing.has(key)), [true, false, true]);
+  const never = new MissingFiles(0);
+  never.add("a");
+  assertEquals(never.has("a"), false);
+});
+
 Deno.test("cachedStore() lets many share one reading, and keeps no errors", async () => {
   const inner = foreign(FILE);
   const store = cachedStore(inner);
@@ -342,6 +393,43 @@ Deno.test("cachedStore() cancels a search when nobody asks any more, and a file 
   await sleep(1);
   assertEquals([inner.cancelled, inner.finds], [1, 1]);
   await assertRejects(() => b!.bytes(), TypeError, "already");
+});
+
+Deno.test("cachedStore() asks once more for those whom another's request failed", async () => {
+  for (const use of ["find", "bytes", "head", "stream"] as const) {
+    let finds = 0;
+    const gone = () => Promise.reject(new Error("the request that began this has ended"));
+    const ending: BinaryStore = {
+      async find(...given) {
+        const first = finds++ === 0;
+        await sleep(2);
+        if (!first) return await one().find(...given);
+        if (use === "find") return await gone();
+        const stream = () => new ReadableStream({ pull: gone });
+        return {
+          name: "gone",
+          size: 9,
+          source: undefined,
+          head: gone,
+          bytes: gone,
+          stream,
+          cancel: async () => {},
+        };
+      },
+    };
+    const store = cachedStore(ending);
+    const ask = async () => {
+      const file = (await store.find(BUILD_ID, "executable"))!;
+      if (use === "head") return await file.head(FILE.length);
+      if (use === "stream") return new Uint8Array(await new Response(file.stream()).arrayBuffer());
+      return await file.bytes();
+    };
+    const all = await Promise.allSettled([1, 2, 3, 4].map(ask));
+    // The one who began a search is told why it failed; what failed afterwards may be another's fault.
+    const failed = all.filter(({ status }) => status === "rejected").length;
+    assertEquals([finds, failed], [2, use === "find" ? 1 : 0], use);
+    for (const result of all) if (result.status === "fulfilled") assertEquals(result.value, FILE);
+  }
 });
 
 Deno.test("cachedStore() gives each who shares what it can take", async () => {

@@ -1,4 +1,4 @@
-// Owns the HTTP server of the stores' tests: it does what a test wants, however wrong, and tells what was asked of it.
+// Owns the HTTP server of the stores' tests: it does what a test wants, and tells what was asked of it.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { assertEquals, assertInstanceOf } from "@std/assert";

@@ -1,15 +1,20 @@
 // Owns SharedCalls: one asynchronous call for all who ask for the same at the same time.
+import { ENDS_WITH_REQUEST } from "./platform.ts";
 
 interface Call<T> {
   promise: Promise<T>;
   /** Askers that still wait. */
   waiting: number;
   controller: AbortController;
+  /** Whether it has ended, one way or the other. */
+  ended: boolean;
 }
 
 /**
  * Joins concurrent askers of one key into one call. An asker whose signal is aborted leaves; the call goes on for the
  * others, and is aborted when the last one has left. Nothing is kept of a call that has ended.
+ *
+ * Where a call would end with the request that began it, on Workers, everybody has a call of their own.
  */
 export class SharedCalls<K, T> {
   readonly #calls = new Map<K, Call<T>>();
@@ -31,25 +36,34 @@ export class SharedCalls<K, T> {
    */
   async ask(key: K, start: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted();
-    let call = this.#calls.get(key);
-    if (call === undefined) {
-      const controller = new AbortController();
-      const promise = start(controller.signal).finally(() => {
-        if (this.#calls.get(key)?.controller === controller) this.#calls.delete(key);
-      });
-      promise.catch(() => {}); // all askers may have left
-      this.#calls.set(key, call = { promise, waiting: 0, controller });
-    }
+    if (ENDS_WITH_REQUEST) return await start(signal ?? new AbortController().signal);
+    const call = this.#calls.get(key) ?? this.#begin(key, start);
     call.waiting++;
     try {
       return await (signal === undefined ? call.promise : orAborted(call.promise, signal));
     } finally {
-      if (--call.waiting === 0) {
-        // Ended, or wanted by nobody any more: who asks from now on starts anew.
-        if (this.#calls.get(key) === call) this.#calls.delete(key);
+      if (--call.waiting === 0 && !call.ended) {
+        // Wanted by nobody any more: who asks from now on starts anew.
+        this.#forget(key, call);
         call.controller.abort();
       }
     }
+  }
+
+  #begin(key: K, start: (signal: AbortSignal) => Promise<T>): Call<T> {
+    const controller = new AbortController();
+    const promise = start(controller.signal).finally(() => {
+      call.ended = true;
+      this.#forget(key, call);
+    });
+    promise.catch(() => {}); // all askers may have left
+    const call: Call<T> = { promise, waiting: 0, controller, ended: false };
+    this.#calls.set(key, call);
+    return call;
+  }
+
+  #forget(key: K, call: Call<T>): void {
+    if (this.#calls.get(key) === call) this.#calls.delete(key);
   }
 }
 

@@ -14,22 +14,22 @@ export const command: Command = {
        stackmap gsym dump FILE
        stackmap gsym lookup FILE ADDRESS…
 
-convert writes the functions, files, lines and inlined calls of an ELF file to a GSYM file, which is a fraction of its
-size and can be read by ranges; llvm-gsymutil reads it as well. The separate debug file of FILE is found by its build
-ID or .gnu_debuglink, and .dwo files where the compiler put them. dump tells what the header of a GSYM file says. lookup
-prints for each hexadecimal ADDRESS of the program the functions that it is in, innermost first, each with file and line
-on a line of its own, and an empty line after them; "??" stands for what is not known.
+convert writes the functions, files, lines and inlined calls of an ELF file to a GSYM file, which is a fraction of
+its size and can be read by ranges; llvm-gsymutil reads it as well. The separate debug file of FILE is found by
+its build ID or .gnu_debuglink, and .dwo files where the compiler put them. dump tells what the header of a GSYM
+file says. lookup prints for each hexadecimal ADDRESS of the program the functions that it is in, innermost first,
+each with file and line on a line of its own, and an empty line after them; "??" stands for what is not known.
 
   --out GSYM        the file to write; FILE with .gsym behind it if not given
   --debug FILE      the separate debug file
   --debug-root DIR  where the .build-id tree of debug files is (/usr/lib/debug); as often as needed
   --version 1|2     of the format: 1, which all readers know, or 2, which LLVM has since 23; 1 if not given
-  --compact         each string and file once: up to a fifth smaller, but more requests when read by ranges
+  --compact         each string and file once: a tenth to a third smaller, but read by ranges it takes more requests
   --big-endian      write this byte order, whatever the program's is
   --little-endian   or this one
 
-exit code: 0; 1 if a file can't be read or written, is not what it should be, or convert finds no function in it; 2 if the
-command line is not understood
+exit code: 0; 1 if a file can't be read or written, is not what it should be, or convert finds no function in it;
+2 if the command line is not understood
 `,
   flags: ["compact", "big-endian", "little-endian"],
   options: ["out", "debug", "debug-root", "version"],
@@ -105,7 +105,9 @@ interface Input {
   files: string[];
 }
 
-/** Remembers which files were added, and what each brought: how debug files are found is told in one place alone. */
+/**
+ * Remembers which files were added, and what each brought: how debug files are found is told in one place alone.
+ */
 class Listener extends Symbolizer {
   debug: Uint8Array | undefined = undefined;
   alternate: Uint8Array | undefined = undefined;

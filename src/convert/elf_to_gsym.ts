@@ -23,7 +23,9 @@ const TURN = 50;
 export interface GsymConvertOptions extends Pick<GsymCreatorOptions, "version" | "layout"> {
   /** Byte order of the GSYM file; the program's own by default. */
   littleEndian?: boolean;
-  /** The executable, whole, where `bytes` are its separate debug file: it has the segments, and may have symbols. */
+  /**
+   * The executable, whole, where `bytes` are its separate debug file: it has the segments, and may have symbols.
+   */
   executable?: Uint8Array;
   /** The file that `.gnu_debugaltlink` names (dwz), whole. Without it some names and inlined calls are missing. */
   alternate?: Uint8Array;
@@ -61,6 +63,7 @@ export interface GsymConvertReport {
 export interface GsymConversion {
   /** Size of the file in bytes. */
   size: number;
+  /** What became of it, and what was malformed. */
   report: GsymConvertReport;
   /** The file, in pieces of some 256 KiB; can be asked for again. */
   chunks(): Generator<Uint8Array<ArrayBuffer>, void, undefined>;
@@ -74,7 +77,8 @@ export interface GsymConversion {
  * Gives way to other work now and then.
  *
  * @param bytes An executable, library or separate debug file, whole; must not change meanwhile.
- * @throws {FormatError} If `bytes` or `executable` are not ELF. Malformed parts are reported, and the others converted.
+ * @throws {FormatError} If `bytes` or `executable` are not ELF. Malformed parts are reported, and the others
+ *   converted.
  * @throws {RangeError} If `executable` is of another program, or the result is too large for its version.
  * @example
  * ```ts
@@ -97,7 +101,7 @@ export async function elfToGsym(bytes: Uint8Array, options: GsymConvertOptions =
   const executable = options.executable === undefined ? undefined : new ElfFile(options.executable);
   const files = executable === undefined ? [file] : [executable, file];
   const record = recordOf(files);
-  const { program, source } = await programOf(files, options, problems);
+  const { program, source } = await programOf(file, executable, options, problems);
   signal?.throwIfAborted();
   const { dwarf } = program;
   const { baseHi } = codeBounds(source);
@@ -168,19 +172,20 @@ function recordOf(files: readonly ElfFile[]): BinaryRecord {
   return record;
 }
 
-/** The DWARF of the files, and the one that it is from. */
+/** The DWARF of the file, else of its executable; and which it is from. */
 async function programOf(
-  files: readonly ElfFile[],
+  file: ElfFile,
+  executable: ElfFile | undefined,
   { alternate, splits = [], maxSectionBytes: limit = MOST_SECTION_BYTES }: GsymConvertOptions,
   problems: FormatError[],
 ): Promise<{ program: Program; source: ElfFile }> {
   const program = new Program();
-  let source = files[files.length - 1];
-  for (const file of files) {
-    const before = program.dwarf;
-    const link = attempt(problems, () => readDebugAltLink(file));
-    await program.add(file, { link, alternate, limit, problems });
-    if (program.dwarf !== before) source = file;
+  let source = file;
+  const link = attempt(problems, () => readDebugAltLink(file));
+  await program.add(file, { link, alternate, limit, problems });
+  if (executable !== undefined && program.dwarf === undefined) {
+    await program.add(executable, { link: undefined, alternate: undefined, limit, problems });
+    if (program.dwarf !== undefined) source = executable;
   }
   for (const split of splits) {
     await program.add(new ElfFile(split), { link: undefined, alternate: undefined, limit, problems });

@@ -45,8 +45,8 @@ export class Pieces {
 }
 
 /**
- * Cuts symbols where a second unit's code begins, and takes the code of units that no symbol names as pieces of their
- * own.
+ * Cuts symbols where a second unit's code begins, and takes the code of units that no symbol names as pieces of
+ * their own.
  */
 export function cutPieces(spans: SymbolSpans, units: IntervalMap | undefined): Pieces {
   const pieces = new Pieces();

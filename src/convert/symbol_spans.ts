@@ -1,6 +1,6 @@
 // Owns the way from a symbol table to spans: which symbol answers where, without overlap.
 import type { Address } from "../dwarf/reader.ts";
-import { ElfFile } from "../elf/elf_file.ts";
+import type { ElfFile } from "../elf/elf_file.ts";
 import type { SymbolTable } from "../symbolize/symbol_table.ts";
 
 /** Farther from the program's first address nothing is converted: beyond, doubles are not exact. */
@@ -23,8 +23,8 @@ export function absolute(address: Address, baseHi: number): { hi: number; lo: nu
 }
 
 /**
- * Asks the table what it answers between any two addresses where its answer can change: where symbols begin and end,
- * and where sections do, which end symbols without a size.
+ * Asks the table what it answers between any two addresses where its answer can change: where symbols begin and
+ * end, and where sections do, which end symbols without a size.
  *
  * @param files The files that the table may be of.
  */

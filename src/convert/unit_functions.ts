@@ -84,8 +84,8 @@ export class UnitFunctions {
   }
 
   /**
-   * Adds code that has lines, but is of no function, as functions without a name; from where a row begins, since rows
-   * reach over the padding behind functions.
+   * Adds code that has lines, but is of no function, as functions without a name; from where a row begins, since
+   * rows reach over the padding behind functions.
    */
   #addLines(low: Address, high: Address): void {
     const rows = this.#code?.rows;

@@ -127,8 +127,8 @@ export class AddressSearch {
   }
 
   /**
-   * Without blocks. Functions are spread evenly enough for their addresses to tell where in the table they are about;
-   * where that leads nowhere, every second guess is the middle.
+   * Without blocks. Functions are spread evenly enough for their addresses to tell where in the table they are
+   * about; where that leads nowhere, every second guess is the middle.
    */
   #guess(): number {
     const window = this.#window;

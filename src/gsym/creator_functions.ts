@@ -1,5 +1,5 @@
 // Owns FunctionList: the functions to be written, as columns and templates, and which of them stay.
-import { type FunctionDraft } from "./encode_function.ts";
+import type { FunctionDraft } from "./encode_function.ts";
 import { grown, type StringPool } from "./encode_pool.ts";
 
 /** Templates are kept in pieces of this size, so that nothing large is ever copied. */
@@ -68,7 +68,7 @@ export class FunctionList {
     return this.#at[index];
   }
 
-  /** Distance of a function from another that does not begin later, in halves' one number; exact below 2^53. */
+  /** Distance in bytes of a function from another that does not begin later; exact below 2^53. */
   distance(index: number, base: number): number {
     return (this.addressHi[index] - this.addressHi[base]) * 0x1_0000_0000 +
       (this.addressLo[index] - this.addressLo[base]);
@@ -76,9 +76,9 @@ export class FunctionList {
 
   /**
    * Which functions are written, by ascending address, and the names and sizes that they then have. The rules are
-   * those of LLVM's GsymCreator: of equal ranges the one that knows more, of those the last; with the other's mangled
-   * name where its own is not; of others that overlap all; of one without a size nothing where the next one holds its
-   * address.
+   * those of LLVM's GsymCreator: of equal ranges the one that knows more, of those the last; with the other's
+   * mangled name where its own is not; of others that overlap all; of one without a size nothing where the next
+   * one holds its address.
    *
    * @param endOf End of the code around an address, as a distance from it; for a last function without a size.
    */

@@ -1,5 +1,5 @@
 // Owns GsymPlan: where in the file each function, string and file entry will be, block by block.
-import { ByteSink, ulebSize } from "./encode_bytes.ts";
+import { type ByteSink, ulebSize } from "./encode_bytes.ts";
 import type { FunctionList, SettledFunctions } from "./creator_functions.ts";
 import { CONTROL, END_INFO, END_TEMPLATE, FILE, FIRST_FILE, LITERAL, STRING } from "./encode_function.ts";
 import { type FilePool, grown, NO_FILE, NO_STRING, type StringPool } from "./encode_pool.ts";
@@ -43,7 +43,10 @@ export class GsymPlan {
   infoBytes = 0;
   /** and where in them each one begins. */
   readonly infoOffsets: Float64Array;
-  /** For each block, and the end of the last, where its first FunctionInfo, string and file entry are in their tables. */
+  /**
+   * For each block, and the end of the last, where its first FunctionInfo, string and file entry are in their
+   * tables.
+   */
   readonly blockInfos: Float64Array;
   readonly blockStrings: Float64Array;
   readonly blockFiles: Float64Array;
@@ -177,7 +180,7 @@ export class GsymPlan {
     }
   }
 
-  /** Writes all FunctionInfos. @param origin Where in the file they begin, less what `out` has by then. */
+  /** Writes all FunctionInfos, each and their end padded to a multiple of 4. */
   *writeInfos(out: ByteSink, full: (out: ByteSink) => boolean): Generator<void> {
     const { blockFunctions } = this.#input;
     let padding = 0;

@@ -6,8 +6,8 @@ import { INFO_INLINE, INFO_LINE_TABLE } from "./format.ts";
 
 /*
  * Where strings and files will lie is known at the end only, and how wide a file's number will be. Until then a
- * function is kept as a template: bytes as they will stand in the file, and between them what is still open. Each part
- * begins with an unsigned LEB128 of 4 * n + kind.
+ * function is kept as a template: bytes as they will stand in the file, and between them what is still open. Each
+ * part begins with an unsigned LEB128 of 4 * n + kind.
  */
 
 /** n bytes follow, as they are. */
@@ -22,7 +22,9 @@ export const CONTROL = 3;
 /** With CONTROL: the template ends. Other numbers below END_INFO are an InfoType, whose data follow, up to that. */
 export const END_TEMPLATE = 0;
 export const END_INFO = 16;
-/** An opcode LINE_SET_FILE, but for file 1, which a line table begins with. The number follows as unsigned LEB128. */
+/**
+ * An opcode LINE_SET_FILE, but for file 1, which a line table begins with. The number follows as unsigned LEB128.
+ */
 export const FIRST_FILE = 17;
 
 /** Calls nested deeper can't be written: readers recurse. */

@@ -4,8 +4,8 @@ import { ByteSink } from "./encode_bytes.ts";
 /** The string at offset 0 of every string table, which stands for none. */
 export const NO_STRING = 0;
 /**
- * An empty string that is not at offset 0. LLVM's readers take a function at offset 0 for malformed, and a call from a
- * file whose directory and name are there for no call.
+ * An empty string that is not at offset 0. LLVM's readers refuse a function whose name is at offset 0, and take a
+ * call from a file whose directory and name are both there for no call.
  */
 export const EMPTY_STRING = 1;
 /** The file of index 0, which stands for none. */
@@ -116,7 +116,10 @@ export class FilePool {
     this.#append(NO_STRING, EMPTY_STRING);
   }
 
-  /** Number of the file with a path; of "" it is {@linkcode NO_FILE}. Directory and name joined by "/" are the path. */
+  /**
+   * Number of the file with a path; of "" it is {@linkcode NO_FILE}. Directory and name joined by "/" are the
+   * path.
+   */
   intern(path: string): number {
     if (path === "") return NO_FILE;
     const slash = path.lastIndexOf("/");

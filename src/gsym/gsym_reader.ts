@@ -13,8 +13,9 @@ import { Window } from "./window.ts";
 /**
  * A GSYM file in memory, of version 1 or 2, in either byte order.
  *
- * Addresses are found by the rules of LLVM's GsymReader, except where that reports an error because a function's line
- * table has no row for the address: then there is a frame without a line.
+ * Addresses are found by the rules of LLVM's GsymReader, except where that reports an error because a function's
+ * line table has no row for the address: then there is a frame without a line. Of several rows at exactly the
+ * address the first is taken, as LLVM 14 does.
  *
  * @example
  * ```ts

@@ -10,6 +10,8 @@ import type { LebReader } from "./leb_reader.ts";
 
 /** The row that a lookup found last. */
 export interface LineRow {
+  /** Bytes from the function's start. */
+  offset: number;
   /** Number in the file table; 0 if there is no row. */
   file: number;
   line: number;
@@ -69,11 +71,16 @@ export class LineProgramRunner {
     }
   }
 
-  /** The last row at or before an offset goes to `row`: LineTable.cpp, LineTable::lookup. */
+  /**
+   * The row for an offset goes to `row`: the first one at it, else the last before it, as LLVM 14 looks lines up
+   * (LineTable.cpp, LineTable::lookup).
+   */
   find(offset: number, row: LineRow): void {
     this.start();
     row.file = 0;
-    while (this.next() && this.offset <= offset) {
+    row.offset = -1;
+    while (row.offset !== offset && this.next() && this.offset <= offset) {
+      row.offset = this.offset;
       row.file = this.file;
       row.line = this.line;
     }

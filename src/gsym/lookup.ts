@@ -43,7 +43,7 @@ export class GsymLookup {
   readonly #reader = new LebReader();
   readonly #lines = new LineProgramRunner(this.#reader);
   readonly #inline = new InlineStack(this.#reader);
-  readonly #row: LineRow = { file: 0, line: 0 };
+  readonly #row: LineRow = { offset: -1, file: 0, line: 0 };
   readonly #name = new Int32Array(MOST_FRAMES);
   readonly #file = new Int32Array(MOST_FRAMES);
   /** Doubles: lines are unsigned, and -1 stands for none. */
@@ -86,8 +86,8 @@ export class GsymLookup {
   }
 
   /**
-   * Looks an address up; returns how many frames it has: 0 if no function is there. {@linkcode GSYM_MISS} where pages
-   * are not loaded: await {@linkcode fetchMissing} and try again. Many lookups may miss before that; those past a
+   * Looks an address up; returns how many frames it has: 0 if no function is there. {@linkcode GSYM_MISS} where
+   * pages are not loaded: await {@linkcode fetchMissing} and try again. Many lookups may miss before that; those past a
    * quarter of the cache ask for nothing, so keep the answers that came and try the others again.
    */
   lookup(addressHi: number, addressLo: number): number {
@@ -165,7 +165,7 @@ export class GsymLookup {
     }
   }
 
-  /** Reads the parts of a FunctionInfo: FunctionInfo.cpp, lookup(). Of a kind that is there twice the last counts. */
+  /** Reads the parts of a FunctionInfo: FunctionInfo.cpp, lookup(). Of two of one kind the last counts. */
   #parts(from: number, offset: number): void {
     const { window } = this;
     const { littleEndian, infoEnd, wordSize } = this.header;

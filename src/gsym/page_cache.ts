@@ -175,6 +175,7 @@ export class PageCache {
   }
 
   async #fetch(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array> {
+    signal?.throwIfAborted();
     this.requests++;
     const bytes = await this.source.read(offset, length, { signal });
     if (bytes.length !== length) {

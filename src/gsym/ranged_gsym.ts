@@ -28,8 +28,8 @@ export interface RangedGsymOptions {
 /**
  * A GSYM file that is read by ranges. A lookup fetches the pages that it needs and others can use.
  *
- * Opening reads the file's end. If it has an appendix, as files of {@linkcode GsymCreator} do, the first lookup needs
- * one more round of four reads; else the file's head is read as well, and a lookup takes several rounds.
+ * Opening reads the file's end. If it has an appendix, as files of {@linkcode GsymCreator} do, the first lookup
+ * needs one more round of four reads; else the file's head is read as well, and a lookup takes several rounds.
  *
  * @example
  * ```ts
@@ -140,8 +140,8 @@ export class RangedGsym {
   /**
    * Looks up many virtual addresses, in as few reads as that takes.
    *
-   * @returns For each address, in their order, where it is; `undefined` if no function is there, and if what the file
-   *   tells of it is malformed.
+   * @returns For each address, in their order, where it is; `undefined` if no function is there. Where what the file
+   *   tells of a function is malformed, frames or lines may be missing.
    * @throws Whatever the source throws; the signal's reason.
    */
   async lookupAll(

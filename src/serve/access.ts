@@ -57,17 +57,14 @@ export class Access {
     if (this.#cors === undefined || request.method !== "OPTIONS") return undefined;
     const { headers } = request;
     if (!headers.has("origin") || !headers.has("access-control-request-method")) return undefined;
-    return this.open(
-      request,
-      new Response(null, {
-        status: 204,
-        headers: {
-          "access-control-allow-methods": methods,
-          "access-control-allow-headers": "authorization, content-type, content-encoding, range",
-          "access-control-max-age": "86400",
-        },
-      }),
-    );
+    return new Response(null, {
+      status: 204,
+      headers: {
+        "access-control-allow-methods": methods,
+        "access-control-allow-headers": "authorization, content-type, content-encoding, range",
+        "access-control-max-age": "86400",
+      },
+    });
   }
 
   /** Adds the headers that let a page read the answer. */

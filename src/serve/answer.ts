@@ -26,6 +26,10 @@ const MOST_NAME = 4096;
 /** The same for folded stacks, where each stack repeats them. */
 const MOST_LABEL = 1024;
 
+// The format of folded stacks has no escapes.
+// deno-lint-ignore no-control-regex
+const CONTROL = /[\u0000-\u001f\u007f]+/g;
+
 /** A name that is not too long; different names stay different but for a hash's chance. */
 function cut(name: string, most: number): string {
   if (name.length <= most) return name;
@@ -116,11 +120,7 @@ class Frames {
 
   /** What a function is called in a folded stack. */
   label(row: number): string {
-    // deno-lint-ignore no-control-regex
-    return cut(this.name(row) || "[unknown]", MOST_LABEL).replace(/;/g, ":").replace(
-      /[\u0000-\u001f\u007f]+/g,
-      " ",
-    );
+    return cut(this.name(row) || "[unknown]", MOST_LABEL).replace(/;/g, ":").replace(CONTROL, " ");
   }
 
   /** What a frame is called there that has no function: the same as frameFallbackName() says. */

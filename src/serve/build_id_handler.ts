@@ -82,7 +82,7 @@ export function buildIdHandler(options: BuildIdHandlerOptions): (request: Reques
 
   return async (request) => {
     const preflight = access.preflight(request, "GET, HEAD");
-    if (preflight !== undefined) return preflight;
+    if (preflight !== undefined) return access.open(request, preflight);
     let response: Response;
     try {
       response = await answer(request);

@@ -1,7 +1,7 @@
 // Owns BinaryLoader: what a symbolizer lacks for some build IDs, found in a store and added.
 import { bytesEqual, fromHex, toHex } from "../base/bytes.ts";
 import { FormatError } from "../base/format_error.ts";
-import { SharedCalls } from "../base/shared_calls.ts";
+import { orAborted, SharedCalls } from "../base/shared_calls.ts";
 import { ElfFile } from "../elf/elf_file.ts";
 import type { Phdr } from "../elf/headers.ts";
 import { GsymReader } from "../gsym/gsym_reader.ts";
@@ -44,6 +44,8 @@ interface Known {
 /** Bytes that hold the ELF header and the program headers of nearly every executable; and of every one. */
 const HEAD_BYTES = 4096;
 const MOST_HEAD_BYTES = 1 << 18;
+/** GSYM files of so many bytes are read whole: one request instead of five. */
+const SMALL_GSYM = 1 << 17;
 /** Failures that are remembered; of more the oldest are forgotten. */
 const MOST_KNOWN = 10_000;
 /** Lengths that build IDs have: SHA-1, MD5 or UUID, and lld's default. */
@@ -210,7 +212,10 @@ class Search {
 
   /** Runs `use` on a file that the store has; what it left unread is let go of. */
   async #with<T>(item: StoreItem, use: (file: StoredFile) => Promise<T>): Promise<T | undefined> {
-    const file = await this.#store.find(this.#id, item, { signal: this.#signal });
+    // A GSYM file's source is kept, longer than the signal is good for.
+    const file = item === "gsym"
+      ? await orAborted(this.#store.find(this.#id, item), this.#signal)
+      : await this.#store.find(this.#id, item, { signal: this.#signal });
     if (file === undefined) return undefined;
     try {
       return await use(file);
@@ -221,7 +226,7 @@ class Search {
 
   async #addGsym(): Promise<"whole" | "without segments" | undefined> {
     return await this.#with("gsym", async (file) => {
-      const gsym = file.source === undefined
+      const gsym = file.source === undefined || file.source.size <= SMALL_GSYM
         ? await this.#bytes(file)
         : await RangedGsym.open(file.source, { signal: this.#signal });
       await this.#add(gsym, file.name);

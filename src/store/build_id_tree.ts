@@ -29,11 +29,12 @@ export interface BuildIdTreeOptions {
 const SUFFIXES: Record<string, string> = { executable: "", debuginfo: ".debug", gsym: ".gsym" };
 
 /**
- * Files under `.build-id/ab/cdef…`: the program has no suffix, its debug file `.debug`, its GSYM file `.gsym`. Their
- * build IDs are checked as by {@linkcode verifiedStore}; one that is wrong does not keep the next root from being asked.
+ * Files under `.build-id/ab/cdef…`: the program has no suffix, its debug file `.debug`, its GSYM file `.gsym`.
+ * Their build IDs are checked as by {@linkcode verifiedStore}; one that is wrong does not keep the next root from
+ * being asked.
  *
- * A section comes from the debug file, or from the program where the debug file doesn't have it or not its bytes, as
- * debuginfod does it: as it stands in the file, compressed or not. Of the file only headers and names are read.
+ * A section comes from the debug file, or from the program where the debug file doesn't have it or not its bytes,
+ * as debuginfod does it: as it stands in the file, compressed or not. Of the file only headers and names are read.
  *
  * @param read Opens files; it is asked for nothing but `root/.build-id/hex/hex` with one of the suffixes.
  * @example

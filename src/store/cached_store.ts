@@ -10,8 +10,11 @@ import { verifiedFile } from "./verified_store.ts";
 
 /** Of the platform's `Cache` (the one of service workers, of Workers and Deno) what is called here. */
 export interface CacheLike {
+  /** What is kept under a URL. */
   match(request: string): Promise<Response | undefined>;
+  /** Keeps an answer. */
   put(request: string, response: Response): Promise<void>;
+  /** Forgets it; whether there was one. */
   delete(request: string): Promise<boolean>;
 }
 
@@ -69,8 +72,8 @@ interface Entry {
 
 /**
  * A cache in front of a store. It keeps files that were read as a whole, by `bytes()`, the least recently asked for
- * making room; heads, streams and ranges pass through. Who asks for what is under way joins: the store is asked once,
- * all bytes are read once, and who gives up leaves the others theirs. Errors are never kept.
+ * making room; heads, streams and ranges pass through. Who asks for what is under way joins: the store is asked
+ * once, all bytes are read once, and who gives up leaves the others theirs. Errors are never kept.
  *
  * The bytes are those in the cache, the same array for all who ask: they must not be changed.
  *

@@ -21,8 +21,8 @@ export interface DebuginfodOptions extends HttpOptions {
   /** How long it is remembered that no server had a file, in milliseconds. By default 600,000, as in elfutils. */
   negativeTtlMs?: number;
   /**
-   * Whether a section that a server doesn't give is taken from the whole debug file, or else the program, each of up
-   * to `maxBytes`: for servers before elfutils 0.188, at the price of loading all. By default not.
+   * Whether a section that a server doesn't give is taken from the whole debug file, or else the program, each of
+   * up to `maxBytes`: for servers before elfutils 0.188, at the price of loading all. By default not.
    */
   sectionsFromFiles?: boolean;
 }
@@ -111,14 +111,14 @@ function serverStore(base: string, options: DebuginfodOptions): BinaryStore {
  * Files from debuginfod servers: `GET /buildid/HEX/executable`, `debuginfo` or `section/NAME`. They have no GSYM
  * files, so that for `gsym` none is asked.
  *
- * - Who asks for what is under way joins: one request is sent. All bytes are read once, and are the same array for all
- *   who join, which must not change it; `head` reads no more than the head and cancels the rest.
+ * - Who asks for what is under way joins: one request is sent. All bytes are read once, and are the same array for
+ *   all who join, which must not change it; `head` reads no more than the head and cancels the rest.
  * - 404 from all servers is `undefined`, which is remembered for `negativeTtlMs`, for 4096 files at most.
  * - Build IDs are checked as by {@linkcode verifiedStore}: a server that sends something else is passed over, and
  *   reported if no other has the file.
  * - A section comes as it stands in the file, compressed or not, from the debug file or else the program.
- * - Sizes are those of `Content-Length`, or where the body is compressed of `X-DEBUGINFOD-SIZE`. The servers know no
- *   ranges: `source` is `undefined`.
+ * - Sizes are those of `Content-Length`, or where the body is compressed of `X-DEBUGINFOD-SIZE`. The servers know
+ *   no ranges: `source` is `undefined`.
  *
  * Source of the protocol: elfutils 0.188, doc/debuginfod.8.
  *

@@ -1,4 +1,4 @@
-// Owns HTTP as the stores speak it: time limits, retries, redirections that are followed, answers counted as they come.
+// Owns HTTP as the stores speak it: time limits, retries, and which redirections are followed.
 import { type ChunkReader, chunksOf, untilAborted } from "./chunks.ts";
 import { HttpBody } from "./http_body.ts";
 import { StoreError } from "./store.ts";
@@ -18,17 +18,22 @@ export interface HttpOptions {
   stallMs?: number | undefined;
   /** Least average speed of a body, looked at once `stallMs` were spent waiting for it. By default 1024. */
   minBytesPerSecond?: number | undefined;
-  /** Times to ask again where no connection came about, or the status was 429, 500, 502, 503 or 504. By default 2. */
+  /**
+   * Times to ask again where no connection came about, or the status was 429, 500, 502, 503 or 504. By default 2.
+   */
   retries?: number | undefined;
-  /** Pause before the first retry; each further one is twice as long, and each is cut by half at random. By default 200. */
+  /**
+   * Pause before the first retry, by default 200. Each further one is twice as long, and each is shortened by up to
+   * half at random.
+   */
   backoffMs?: number | undefined;
   /** Longest pause that a `Retry-After` can ask for; if it asks for more, there is no retry. By default 5000. */
   maxRetryAfterMs?: number | undefined;
   /** Most bytes of a body, as it is after unpacking. No limit by default. */
   maxBytes?: number | undefined;
   /**
-   * Whether a redirection is followed. It leads to http or https in any case, and never from https to http. By default
-   * only those within a host are, between its http and its https too.
+   * Whether a redirection is followed. It leads to http or https in any case, and never from https to http. By
+   * default only those within a host are, between its http and its https too.
    */
   allowRedirect?: ((from: URL, to: URL) => boolean) | undefined;
   /** Instead of a pause by `setTimeout`. */

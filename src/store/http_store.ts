@@ -192,12 +192,13 @@ function exactly({ url, body, headers }: HttpAnswer, length: number): ChunkReade
 /**
  * Files of an HTTP server by ranges: from object storage, or any web server.
  *
- * The first request asks for the last 32 KiB of a GSYM file, where ours keep what leads to the rest, or the first 4 KiB
- * of any other. The answer tells the size, and its bytes serve later reads. Those send the first answer's `ETag`, or
- * else `Last-Modified`, as `If-Range`: of a file that has changed meanwhile nothing is given (`refused`).
+ * The first request asks for the last 32 KiB of a GSYM file, where ours keep what leads to the rest, or the first 4
+ * KiB of any other. The answer tells the size, and its bytes serve later reads. Those send the first answer's
+ * `ETag`, or else `Last-Modified`, as `If-Range`: of a file that has changed meanwhile nothing is given
+ * (`refused`).
  *
- * A server without ranges sends the whole: `source` is `undefined`, and `bytes`, `head` and `stream` take from the answer
- * that is under way. Build IDs are checked as by {@linkcode verifiedStore}.
+ * A server without ranges sends the whole: `source` is `undefined`, and `bytes`, `head` and `stream` take from the
+ * answer that is under way. Build IDs are checked as by {@linkcode verifiedStore}.
  *
  * @throws {StoreError} From `find` and from reading; see {@linkcode StoreErrorReason}.
  * @example

@@ -7,6 +7,7 @@ import { MemoryFile } from "./stored_file.ts";
 export interface MemoryStoreFile {
   /** As in the file, not padded. */
   buildId: Uint8Array;
+  /** What of the binary it is. */
   item: StoreItem;
   /** Not copied, and must not change. */
   bytes: Uint8Array;

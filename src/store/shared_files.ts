@@ -25,17 +25,17 @@ class Shared {
   readonly find: Finder;
   readonly search: Promise<StoredFile | undefined>;
   readonly #controller = new AbortController();
-  readonly #close: () => void;
+  /** Nobody may join any more. */
+  readonly close: () => void;
   #askers = 0;
   #file: StoredFile | undefined;
   #whole: Whole | undefined;
   /** Peeks, one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  /** @param close Called once nobody may join any more. */
   constructor(find: Finder, close: () => void) {
     this.find = find;
-    this.#close = close;
+    this.close = close;
     this.search = this.#search();
     this.search.catch(() => {}); // those who ask hear of it
   }
@@ -43,7 +43,7 @@ class Shared {
   async #search(): Promise<StoredFile | undefined> {
     try {
       const file = await this.find(this.#controller.signal);
-      if (file === undefined) this.#close();
+      if (file === undefined) this.close();
       else {this.#file = file.source !== undefined || canPeek(file) ? file : new StreamedFile(
           file.name,
           file.size,
@@ -52,7 +52,7 @@ class Shared {
       if (this.#askers === 0) this.#drop();
       return this.#file;
     } catch (error) {
-      this.#close();
+      this.close();
       throw error;
     }
   }
@@ -66,10 +66,10 @@ class Shared {
   }
 
   #drop(): void {
-    this.#close();
+    this.close();
     if (this.#file === undefined) this.#controller.abort(new DOMException("nobody asks any more", "AbortError"));
     // Reading by ranges has signals of its own, and may go on.
-    else if (this.#file.source === undefined) void this.#file.cancel();
+    else if (this.#file.source === undefined) this.#file.cancel().catch(() => {});
   }
 
   async head(length: number): Promise<Uint8Array> {
@@ -77,7 +77,7 @@ class Shared {
     if (this.#whole !== undefined) return (await this.#whole.bytes).slice(0, length);
     if (file.source !== undefined || !canPeek(file)) return await file.head(length);
     const peeked = this.#turn.then(() => file.peek(length));
-    this.#turn = peeked.catch(() => this.#close());
+    this.#turn = peeked.catch(() => this.close());
     return (await peeked).slice(0, length);
   }
 
@@ -85,7 +85,7 @@ class Shared {
   async bytes(maxBytes: number): Promise<Uint8Array> {
     if (this.#whole === undefined) {
       const bytes = this.#turn.then(() => this.#file!.bytes({ maxBytes }));
-      bytes.catch(() => this.#close());
+      bytes.catch(() => this.close());
       this.#whole = { bytes, maxBytes };
     }
     const { bytes, maxBytes: least } = this.#whole;
@@ -102,13 +102,16 @@ class Shared {
   async chunks(): Promise<ChunkReader> {
     if (this.#file instanceof RangedFile) return chunksOf(this.#file.stream());
     if (this.#whole === undefined && this.#askers === 1) {
-      this.#close();
+      this.close();
       await this.#turn;
       return chunksOf(this.#file!.stream());
     }
     return chunksOf(new MemoryFile("", await this.bytes(Infinity)).stream());
   }
 }
+
+/** Asks once more, for one whom what is shared failed. */
+type Again = () => Promise<StoredFile | undefined>;
 
 /** What one who asks gets: counts as asking until it is read, cancelled, or its signal is aborted. */
 class SharedHandle implements StoredFile {
@@ -119,6 +122,8 @@ class SharedHandle implements StoredFile {
   readonly #signal: AbortSignal | undefined;
   readonly #stop: () => void;
   readonly #onWhole: OnWhole | undefined;
+  readonly #joined: boolean;
+  #again: Again | undefined;
   #own = new AbortController();
   #left = false;
   #taken = false;
@@ -128,6 +133,8 @@ class SharedHandle implements StoredFile {
     file: StoredFile,
     signal: AbortSignal | undefined,
     onWhole: OnWhole | undefined,
+    again: Again | undefined,
+    joined: boolean,
   ) {
     const { name, size, source } = file;
     this.name = name;
@@ -140,6 +147,8 @@ class SharedHandle implements StoredFile {
     this.#shared = shared;
     this.#signal = signal;
     this.#onWhole = onWhole;
+    this.#again = again;
+    this.#joined = joined;
     this.#stop = () => void this.cancel();
     signal?.addEventListener("abort", this.#stop, { once: true });
   }
@@ -157,45 +166,71 @@ class SharedHandle implements StoredFile {
     this.#taken = true;
   }
 
-  async #run<T>(promise: Promise<T>): Promise<T> {
+  /**
+   * What `use` makes of what is shared, or should that fail through no fault of the server's, of a file of its own.
+   */
+  async #run<T>(use: () => Promise<T>, useOwn: (file: StoredFile) => Promise<T>): Promise<T> {
+    const stop = anySignal(this.#signal, this.#own.signal);
     try {
-      return await untilAborted(promise, anySignal(this.#signal, this.#own.signal));
-    } finally {
-      this.#leave();
+      return await untilAborted(use(), stop);
+    } catch (error) {
+      const again = this.#again;
+      this.#again = undefined;
+      if (again === undefined || stop?.aborted || !isForeign(error, this.#joined)) throw error;
+      const file = await untilAborted(again(), stop);
+      if (file === undefined) throw error;
+      return await untilAborted(useOwn(file), stop);
     }
   }
 
   async head(length: number): Promise<Uint8Array> {
     this.#take();
-    return await this.#run(this.#shared.head(length));
+    try {
+      return await this.#run(() => this.#shared.head(length), (file) => file.head(length));
+    } finally {
+      this.#leave();
+    }
   }
 
   async bytes({ maxBytes = Infinity }: { maxBytes?: number } = {}): Promise<Uint8Array> {
     this.#take();
-    const bytes = await this.#run(this.#shared.bytes(maxBytes));
-    await this.#onWhole?.(this.name, bytes);
-    return bytes;
+    try {
+      const bytes = await this.#run(() => this.#shared.bytes(maxBytes), (file) => file.bytes({ maxBytes }));
+      await this.#onWhole?.(this.name, bytes);
+      return bytes;
+    } finally {
+      this.#leave();
+    }
   }
 
   stream(): ReadableStream<Uint8Array> {
     this.#take();
-    let chunks: Promise<ChunkReader> | undefined;
+    let chunks: ChunkReader | undefined;
+    /** The first chunk: after it there is no asking again. */
+    const begin = async (from: ChunkReader): Promise<Uint8Array | undefined> => {
+      chunks = from;
+      return await from.read();
+    };
     return streamOf({
       read: async (): Promise<Uint8Array | undefined> => {
         try {
-          chunks ??= this.#shared.chunks();
-          const next = chunks.then((reader) => reader.read());
-          const chunk = await untilAborted(next, anySignal(this.#signal, this.#own.signal));
+          const chunk = chunks !== undefined
+            ? await untilAborted(chunks.read(), anySignal(this.#signal, this.#own.signal))
+            : await this.#run(
+              async () => await begin(await this.#shared.chunks()),
+              (file) => begin(streamChunks(file)),
+            );
           if (chunk === undefined) this.#leave();
           return chunk;
         } catch (error) {
+          await chunks?.cancel();
           this.#leave();
           throw error;
         }
       },
       cancel: async (): Promise<void> => {
-        const reader = await chunks?.catch(() => undefined);
-        await reader?.cancel();
+        this.#own.abort(new DOMException("the stream was cancelled", "AbortError"));
+        await chunks?.cancel();
         this.#leave();
       },
     });
@@ -208,6 +243,15 @@ class SharedHandle implements StoredFile {
     this.#leave();
     return Promise.resolve();
   }
+}
+
+/**
+ * Whether what is shared failed for a reason of this side. Where every request has a context of its own, as in
+ * Workers, what one began fails for all when it ends: its promises never settle, and to those who `joined` it, its
+ * streams seem to break off.
+ */
+function isForeign(error: unknown, joined: boolean): boolean {
+  return !(error instanceof StoreError) || (joined && error.reason === "cut-short");
 }
 
 /** Files that are asked for at this time, by key. Bounded by how many ask. */
@@ -230,24 +274,43 @@ export class SharedFiles {
     find: Finder,
     onWhole?: OnWhole,
   ): Promise<StoredFile | undefined> {
+    return await this.#find(key, signal, find, onWhole, true);
+  }
+
+  async #find(
+    key: string,
+    signal: AbortSignal | undefined,
+    find: Finder,
+    onWhole: OnWhole | undefined,
+    mayAskAgain: boolean,
+  ): Promise<StoredFile | undefined> {
     signal?.throwIfAborted();
-    let shared = this.#shared.get(key);
-    if (shared === undefined) {
-      const made: Shared = new Shared(find, () => {
-        if (this.#shared.get(key) === made) this.#shared.delete(key);
-      });
-      shared = made;
-      this.#shared.set(key, shared);
-    }
+    const joined = this.#shared.get(key);
+    const shared = joined ?? this.#begin(key, find);
     shared.join();
+    // Those whom it failed ask once more, together.
+    const again = !mayAskAgain ? undefined : async () => {
+      shared.close();
+      return await this.#find(key, signal, find, onWhole, false);
+    };
+    let file: StoredFile | undefined;
     try {
-      const file = await untilAborted(shared.search, signal);
-      if (file !== undefined) return new SharedHandle(shared, file, signal, onWhole);
+      file = await untilAborted(shared.search, signal);
     } catch (error) {
       shared.leave();
-      throw error;
+      if (again === undefined || joined === undefined || signal?.aborted || !isForeign(error, true)) throw error;
+      return await again();
     }
+    if (file !== undefined) return new SharedHandle(shared, file, signal, onWhole, again, joined !== undefined);
     shared.leave();
     return undefined;
+  }
+
+  #begin(key: string, find: Finder): Shared {
+    const shared: Shared = new Shared(find, () => {
+      if (this.#shared.get(key) === shared) this.#shared.delete(key);
+    });
+    this.#shared.set(key, shared);
+    return shared;
   }
 }

@@ -14,8 +14,8 @@ function together(errors: readonly unknown[]): unknown {
 }
 
 /**
- * Asks one store after the other, until one has the file. One that could not answer, or whose answer has another build
- * ID, is passed over; its error is thrown only if no later store has the file.
+ * Asks one store after the other, until one has the file. One that could not answer, or whose answer has another
+ * build ID, is passed over; its error is thrown only if no later store has the file.
  *
  * @throws {StoreError} From `find`: where several could not answer, with the first one's reason, all messages, and
  *   as its `cause` an `AggregateError`.

@@ -83,6 +83,29 @@ export class RangedFile implements StoredFile {
   }
 }
 
+/**
+ * A {@linkcode StoredFile} of what is read by ranges: for stores of one's own.
+ *
+ * @param name For reports.
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { type BinaryStore, byteSource, storedFile } from "@bpf/stackmap";
+ *
+ * const objects = new Map([["gsym", Uint8Array.of(1, 2, 3)]]); // of one program
+ * const store: BinaryStore = {
+ *   find(_buildId, item) {
+ *     const bytes = objects.get(item);
+ *     return Promise.resolve(bytes === undefined ? undefined : storedFile(`memory:${item}`, byteSource(bytes)));
+ *   },
+ * };
+ * assertEquals((await store.find(Uint8Array.of(0xab, 0xcd), "gsym"))?.size, 3);
+ * ```
+ */
+export function storedFile(name: string, source: ByteSource): StoredFile {
+  return new RangedFile(name, source);
+}
+
 /** Bytes in memory as a stored file. They are shared with whoever asks and must not change. */
 export class MemoryFile extends RangedFile {
   readonly #bytes: Uint8Array;

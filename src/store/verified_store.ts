@@ -204,9 +204,9 @@ export async function verifiedFile(file: StoredFile, buildId: Uint8Array, item: 
  * stores of this package that ask others do so themselves; this is for further ones.
  *
  * - A file that can be read by ranges is checked before it is handed out, wherever its note is.
- * - One that comes as a stream is checked by its first 4096 bytes before it is handed out. If the ID is not there, as
- *   in a debug file whose notes stand far behind, `bytes()` checks the whole; what `head()` and `stream()` then give
- *   is unchecked.
+ * - One that comes as a stream is checked by its first 4096 bytes before it is handed out. If the ID is not there,
+ *   as in a debug file whose notes stand far behind, `bytes()` checks the whole; what `head()` and `stream()` then
+ *   give is unchecked.
  * - Sections carry no ID: all but `section/.note.gnu.build-id` are taken on trust.
  *
  * @throws {StoreError} From `find` and `bytes`: `wrong-build-id`.
