@@ -199,12 +199,7 @@ export {
 export { type GsymFrame, type GsymLocation } from "./src/gsym/location.ts";
 export { GsymReader, isGsym } from "./src/gsym/gsym_reader.ts";
 export { RangedGsym, type RangedGsymOptions } from "./src/gsym/ranged_gsym.ts";
-export {
-  GsymCreator,
-  type GsymFunction,
-  type GsymInlinedCall,
-  type GsymLine,
-} from "./src/gsym/creator.ts";
+export { GsymCreator, type GsymFunction, type GsymInlinedCall, type GsymLine } from "./src/gsym/creator.ts";
 export { type GsymCreatorOptions } from "./src/gsym/creator_builder.ts";
 export { type GsymLayout } from "./src/gsym/creator_write.ts";
 
@@ -247,7 +242,7 @@ export {
   type StoreItem,
 } from "./src/store/store.ts";
 export { BinaryLoader, type BinaryLoaderOptions, type BinaryProblem } from "./src/store/binary_loader.ts";
-export { buildIdTreeStore, type BuildIdTreeOptions, type TreeReader } from "./src/store/build_id_tree.ts";
+export { type BuildIdTreeOptions, buildIdTreeStore, type TreeReader } from "./src/store/build_id_tree.ts";
 export {
   type CachedStore,
   cachedStore,
@@ -282,4 +277,8 @@ export { readRecording, type StackRecording } from "./src/recording/recording.ts
 export type { AccessOptions } from "./src/serve/access.ts";
 export { buildIdHandler, type BuildIdHandlerOptions } from "./src/serve/build_id_handler.ts";
 export type { AnswerFrame, RequestStack, SymbolizeAnswer, SymbolizeRequest } from "./src/serve/json_stacks.ts";
-export { type HandlerLimits, symbolizeHandler, type SymbolizeHandlerOptions } from "./src/serve/symbolize_handler.ts";
+export {
+  type HandlerLimits,
+  symbolizeHandler,
+  type SymbolizeHandlerOptions,
+} from "./src/serve/symbolize_handler.ts";

@@ -11,7 +11,7 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { openHost } from "../src/cli/host.ts";
 import { FormatError } from "../mod.ts";
 import { readRecording, recordedCalls, replay } from "../src/cli/recording.ts";
-import { readTar } from "../src/cli/tar.ts";
+import { readTar } from "../src/recording/tar.ts";
 import { BASIC, inDirectory, recordingPath, run, runOn } from "./cli_run.ts";
 import { readTestdata, RECORDINGS } from "./fixtures.ts";
 

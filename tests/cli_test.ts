@@ -8,7 +8,7 @@ import { type Host, nodeHost, openHost, walk } from "../src/cli/host.ts";
 import { BPF_F_STACK_BUILD_ID, encodeStacks, formatBpftoolDump } from "../mod.ts";
 import { toHex } from "../src/base/bytes.ts";
 import { readTestdata } from "./fixtures.ts";
-import { readTar } from "../src/cli/tar.ts";
+import { readTar } from "../src/recording/tar.ts";
 import { BASIC, ID, inDirectory, run } from "./cli_run.ts";
 import { buildElf } from "./kernel_elf.ts";
 

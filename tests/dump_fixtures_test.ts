@@ -10,7 +10,7 @@ import {
   looksLikeBuildIds,
   parseBpftoolDump,
 } from "../mod.ts";
-import { readTar } from "../src/cli/tar.ts";
+import { readTar } from "../src/recording/tar.ts";
 import { readTestdata, RECORDINGS } from "./fixtures.ts";
 
 for (const name of RECORDINGS) {

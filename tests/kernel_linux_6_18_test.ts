@@ -3,7 +3,7 @@ import { assertEquals, assertGreater, assertNotEquals } from "@std/assert";
 import { BPF_F_USER_STACK, getStack, KernelError, StackMap } from "../mod.ts";
 import { readRecording, recordedCalls, replay } from "../src/cli/recording.ts";
 import { readTestdata, readTestdataLines, RECORDINGS } from "./fixtures.ts";
-import { readTar } from "../src/cli/tar.ts";
+import { readTar } from "../src/recording/tar.ts";
 
 for (const name of RECORDINGS) {
   Deno.test(`StackMap of 6.18 gives every id and both dumps of the recording ${name}`, () => {

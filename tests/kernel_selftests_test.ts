@@ -18,7 +18,7 @@ import {
 } from "../mod.ts";
 import { toHex } from "../src/base/bytes.ts";
 import { readRecording, recordedCalls, type Recording } from "../src/cli/recording.ts";
-import { readTar } from "../src/cli/tar.ts";
+import { readTar } from "../src/recording/tar.ts";
 import { readTestdata } from "./fixtures.ts";
 
 // `readelf -n` of the recording's copy of the target.

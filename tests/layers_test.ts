@@ -256,7 +256,10 @@ Deno.test("the layer check catches what it forbids", async (t) => {
       "src/profile/a.ts",
       `${own}import { a, type B } from "../symbolize/a.ts";\n`,
     ],
-    "profile importing a value of dump": ["src/profile/a.ts", `${own}import { a } from "../dump/a.ts";\n`],
+    "profile importing a value of symbolize behind a type": [
+      "src/profile/a.ts",
+      `${own}import { type B } from "../symbolize/a.ts";\nimport { a } from "../symbolize/a.ts";\n`,
+    ],
     "profile importing elf": ["src/profile/a.ts", `${own}import type { A } from "../elf/a.ts";\n`],
     "anything importing mod.ts": ["src/elf/a.ts", `${own}import { a } from "../../mod.ts";\n`],
     "anything importing the command line": ["src/store/a.ts", `${own}import { a } from "../cli/a.ts";\n`],

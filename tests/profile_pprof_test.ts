@@ -303,7 +303,7 @@ Deno.test({
           Number.parseInt(nm.match(new RegExp(`^([0-9a-f]+) T ${symbol}$`, "m"))![1], 16) % 0x40_0000;
         const withSegments = new Symbolizer();
         await withSegments.add(stripped);
-        // In functions outside of .text.startup, and without inlined calls: the reader that Go brings knows no others.
+        // Outside of .text.startup, and without inlined calls: the reader that Go brings knows no others.
         const ip = { status: 2, ip: 0x7f00_0000_1000n };
         const stacks = {
           innermost: [at(id, offsetOf("helper") + 1)],

@@ -1,4 +1,4 @@
-// Hostile requests to both handlers: no 5xx, bounded memory and time, and no store is asked for what is no build ID.
+// Hostile requests to both handlers: no 5xx, bounded memory and time, no store asked for what is no build ID.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import process from "node:process";
 import { gzipSync } from "node:zlib";

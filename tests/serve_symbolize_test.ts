@@ -54,7 +54,7 @@ async function errorOf(response: Response): Promise<[status: number, error: stri
   return [response.status, error, detail];
 }
 
-Deno.test("POST /symbolize answers a dump, JSON and a recording of the same stacks with the same frames", async () => {
+Deno.test("POST /symbolize answers a dump, JSON and a recording of the same stacks alike", async () => {
   const handler = make();
   for (const name of ["basic", "fuzz-31"]) {
     const read = await recording(name);
@@ -165,7 +165,7 @@ Deno.test("POST /symbolize answers folded stacks and pprof, by query or Accept",
   }
 });
 
-Deno.test("POST /symbolize adds up folded stacks whose names are equal, and leaves linkage names with demangle=0", async () => {
+Deno.test("POST /symbolize adds up folded stacks whose names are equal", async () => {
   const { buildId } = targetProgram();
   const frame = (offset: number) => ({ buildId: toHex(buildId), offset });
   const body = JSON.stringify({
@@ -276,7 +276,7 @@ Deno.test("what is wrong with a request is said: status, code and where", async 
   }
 });
 
-Deno.test("a token protects everything but /healthz; wrong, short, long and absent ones are refused alike", async () => {
+Deno.test("a token protects everything but /healthz; wrong, short, long, absent ones are refused", async () => {
   const handler = make({ token: ["first-token", "second"] });
   for (const authorization of ["Bearer first-token", "bearer second", "BEARER  second "]) {
     assertEquals((await handler(post(ONE, JSON_TYPE, { headers: { authorization } }))).status, 200);
@@ -312,7 +312,7 @@ Deno.test("a token protects everything but /healthz; wrong, short, long and abse
   }
 });
 
-Deno.test("pages of the origins named may read answers, and no others; without the option there are no headers", async () => {
+Deno.test("pages of the origins named may read answers, and no others", async () => {
   const headers = { origin: "https://a.example", "access-control-request-method": "POST" };
   const ask = (handler: (request: Request) => Promise<Response>, origin: string) =>
     handler(new Request("http://x/symbolize", { method: "OPTIONS", headers: { ...headers, origin } }));
@@ -381,6 +381,30 @@ Deno.test("a build ID that can't be had fails alone, with its reason", async () 
   assertEquals(answer.problems.map(({ reason }) => reason).sort(), ["not-found", "status", "unreachable"]);
 });
 
+Deno.test("what the symbolizer can't keep together is a problem of its build IDs", async () => {
+  const { bytes, buildId } = targetProgram();
+  const at = toHex(bytes).indexOf(toHex(buildId)) / 2;
+  const ids = [1, 2, 3].map((byte) => new Uint8Array(20).fill(byte));
+  const store = memoryStore(ids.map((id) => {
+    const copy = bytes.slice();
+    copy.set(id, at);
+    return { buildId: id, item: "executable", bytes: copy };
+  }));
+  const handler = make({ store, symbolizer: new Symbolizer({ maxBytes: 1 }), concurrency: 1 });
+  const frames = ids.map((id) => ({ buildId: toHex(id), offset: 0x11ee }));
+  const answer = await answerOf(await handler(post(JSON.stringify({ stacks: [{ frames }] }), JSON_TYPE)));
+  const reasons = answer.frames.map((frame) => frame.function ?? frame.reason).sort();
+  assertEquals(reasons, ["evicted", "evicted", "rec"]);
+  assertEquals(answer.problems.map(({ reason }) => reason), ["too-large", "too-large"]);
+  // One at a time they fit.
+  for (const frame of frames) {
+    const { frames } = await answerOf(
+      await handler(post(JSON.stringify({ stacks: [{ frames: [frame] }] }), JSON_TYPE)),
+    );
+    assertEquals(frames[0].function, "rec");
+  }
+});
+
 Deno.test("what nobody expected is a 500 without details, and onError is told", async () => {
   const errors: unknown[] = [];
   const symbolizer = new Symbolizer();
@@ -428,7 +452,7 @@ Deno.test("a client that leaves ends the work of the store", async () => {
   assertEquals((await make()(post(ONE, JSON_TYPE, { signal: controller.signal }))).status, 499);
 });
 
-Deno.test("a store that is slow costs its build IDs, a body that is slow the request, a full house a 429", async () => {
+Deno.test("a slow store costs its build IDs, a slow body the request, a full house a 429", async () => {
   const limits = { maxMilliseconds: 60, maxBodyBytes: 1 << 16, maxBodiesBytes: 1 << 16 };
   const { store } = hanging();
   const handler = make({ store, limits });

@@ -9,7 +9,8 @@ import {
   debugLinkMatches,
   DEFAULT_DEBUG_ROOT,
 } from "../elf/debug_links.ts";
-import type { Symbolizer, SymbolizerAddResult } from "../symbolize/symbolizer.ts";
+import type { SymbolizerAddResult } from "../symbolize/symbolization.ts";
+import type { Symbolizer } from "../symbolize/symbolizer.ts";
 import type { Host } from "./host.ts";
 
 /** Where to look for what {@linkcode addWithDebugFiles} adds. */

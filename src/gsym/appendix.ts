@@ -12,7 +12,8 @@ import type { Phdr } from "../elf/headers.ts";
  *
  * in the byte order of the file, all of it outside the tables that the header names. Records of unknown type are
  * passed over. Type 1, segments: 48 bytes for each PT_LOAD of the executable, u32 p_type, u32 p_flags, u64 p_offset,
- * p_vaddr, p_filesz, p_memsz, p_align. Type 2, head: a copy of the header, in version 2 with its directory. Type 3,
+ * p_vaddr, p_filesz, p_memsz, p_align. Type 2, head: a copy of the header, in version 2 with its directory and the
+ * UUID behind it. Type 3,
  * blocks: u32 functions of a block, u32 zero, and 20 bytes for each block and for the end of the last: u64 distance
  * of its first function from the base address, u32 file offsets of its first FunctionInfo, string and file entry.
  */

@@ -125,6 +125,8 @@ function writeHeader(out: ByteSink, contents: GsymContents, plan: GsymPlan, plac
     out.u64(offset);
     out.u64(size);
   }
+  // Part of the head that the appendix repeats: whoever opens the file asks for it first.
+  out.copy(uuid, 0, uuid.length);
 }
 
 /** A file about to be written: its size is known before its bytes are made. */
@@ -200,7 +202,6 @@ function* write(
     return piece;
   };
   out.copy(head, 0, head.length);
-  if (version === gsym.GSYM_VERSION_2) out.copy(uuid, 0, uuid.length);
   out.align(places.addressSize, done);
   for (let place = 0; place < plan.count; place++) {
     const hi = functions.addressHi[order[place]] - functions.addressHi[order[0]];

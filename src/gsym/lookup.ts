@@ -87,8 +87,8 @@ export class GsymLookup {
 
   /**
    * Looks an address up; returns how many frames it has: 0 if no function is there. {@linkcode GSYM_MISS} where
-   * pages are not loaded: await {@linkcode fetchMissing} and try again. Many lookups may miss before that; those past a
-   * quarter of the cache ask for nothing, so keep the answers that came and try the others again.
+   * pages are not loaded: await {@linkcode fetchMissing} and try again. Many lookups may miss before that; those past
+   * a quarter of the cache ask for nothing, so keep the answers that came and try the others again.
    */
   lookup(addressHi: number, addressLo: number): number {
     this.problem = undefined;
@@ -239,7 +239,7 @@ export class GsymLookup {
       const slot = inline.slot(depth);
       const name = this.#functionNumber(inline.name(slot));
       const path = this.#path(inline.callFile(slot));
-      if (path === 0) continue; // a call from nowhere is none
+      if (path === 0 && !this.names.isFile(inline.callFile(slot))) continue; // a call from nowhere is none
       this.#name[frames] = name;
       this.#file[frames] = file;
       this.#line[frames] = line;

@@ -1,6 +1,7 @@
 // Owns PageCache: pages of a file that is read by ranges: which are here, which are on their way, and for whom.
 import { viewOf } from "../base/bytes.ts";
 import type { ByteSource } from "../base/byte_source.ts";
+import { ENDS_WITH_REQUEST } from "../base/platform.ts";
 
 /** Bytes of one page; the file's last may be shorter. */
 export interface Page {
@@ -13,6 +14,8 @@ export interface Page {
 /** One caller who waits for pages. */
 interface Ticket {
   readonly generation: number;
+  /** When it began to wait. */
+  readonly since: number;
   readonly slots: Set<Slot>;
   settle(failure?: { error: unknown }): void;
 }
@@ -31,6 +34,19 @@ interface Read {
 
 /** Missing pages that are this many pages apart are read together, with what is between. */
 const MOST_GAP = 1;
+/** Who waits longer has ended without notice, see {@linkcode ENDS_WITH_REQUEST}: pages are not kept for it. */
+const LOST_AFTER_MS = 60_000;
+
+/** First and last of pages that are read together. @param pages Ascending. */
+function runsOf(pages: readonly number[]): [number, number][] {
+  const runs: [number, number][] = [];
+  for (const page of pages) {
+    const run = runs.at(-1);
+    if (run === undefined || page - run[1] - 1 > MOST_GAP) runs.push([page, page]);
+    else run[1] = page;
+  }
+  return runs;
+}
 
 /**
  * Pages of a file. A generation begins with each wait for pages. When there are too many bytes, those not used for
@@ -79,6 +95,7 @@ export class PageCache {
   load(pages: Iterable<number>, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     const generation = ++this.#generation;
+    if (ENDS_WITH_REQUEST) return this.#loadAlone(pages, generation, signal);
     const slots = new Set<Slot>();
     for (const page of pages) {
       if (this.get(page) !== undefined) continue;
@@ -96,6 +113,7 @@ export class PageCache {
       const leave = (): void => ticket.settle({ error: signal!.reason });
       const ticket: Ticket = {
         generation,
+        since: performance.now(),
         slots,
         settle: (failure) => {
           signal?.removeEventListener("abort", leave);
@@ -109,6 +127,24 @@ export class PageCache {
       this.#tickets.add(ticket);
       signal?.addEventListener("abort", leave);
     });
+  }
+
+  /** Pages for one caller alone, who depends on no read that another began. */
+  async #loadAlone(pages: Iterable<number>, generation: number, signal?: AbortSignal): Promise<void> {
+    const missing = [...pages].filter((page) => this.get(page) === undefined).sort((a, b) => a - b);
+    const ticket: Ticket = { generation, since: performance.now(), slots: new Set(), settle() {} };
+    this.#tickets.add(ticket);
+    try {
+      await Promise.all(
+        runsOf(missing).map(async ([first, last]) => {
+          const offset = first * this.pageSize;
+          const end = Math.min(this.source.size, (last + 1) * this.pageSize);
+          this.#insert(first, await this.#fetch(offset, end - offset, signal));
+        }),
+      );
+    } finally {
+      this.#tickets.delete(ticket);
+    }
   }
 
   /** A ticket waits for a slot no more; a read that nobody waits for is ended. */
@@ -200,7 +236,11 @@ export class PageCache {
   /** Lets go of an eighth more than it has to, so that not every page that comes has to look for another. */
   #evict(): void {
     let pinned = this.#generation - 1;
-    for (const { generation } of this.#tickets) pinned = Math.min(pinned, generation - 1);
+    const lost = performance.now() - LOST_AFTER_MS;
+    for (const ticket of this.#tickets) {
+      if (ticket.since < lost) this.#tickets.delete(ticket);
+      else pinned = Math.min(pinned, ticket.generation - 1);
+    }
     const loose = [...this.#pages].filter(([, { used }]) => used < pinned).sort((a, b) => a[1].used - b[1].used);
     for (const [page, { bytes }] of loose) {
       if (this.cachedBytes <= this.maxBytes - this.maxBytes / 8) return;

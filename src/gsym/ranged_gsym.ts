@@ -140,8 +140,8 @@ export class RangedGsym {
   /**
    * Looks up many virtual addresses, in as few reads as that takes.
    *
-   * @returns For each address, in their order, where it is; `undefined` if no function is there. Where what the file
-   *   tells of a function is malformed, frames or lines may be missing.
+   * @returns For each address, in their order, where it is; `undefined` if no function is there. Where what the
+   *   file tells of a function is malformed, frames or lines may be missing.
    * @throws Whatever the source throws; the signal's reason.
    */
   async lookupAll(
@@ -245,7 +245,9 @@ function alignUp(value: number, alignment: number): number {
 
 async function readEnds(pages: PageCache, signal: AbortSignal | undefined): Promise<Opened> {
   const { source: { size }, pageSize } = pages;
-  let endAt = Math.floor(Math.max(0, size - END_BYTES) / pageSize) * pageSize;
+  // No more than END_BYTES: stores have them from opening the file.
+  let endAt = alignUp(Math.max(0, size - END_BYTES), pageSize);
+  if (endAt >= size) endAt = Math.floor(Math.max(0, size - 1) / pageSize) * pageSize;
   let end = await pages.readNow(endAt, size - endAt, signal);
   const readHead = (): Promise<Uint8Array> =>
     endAt === 0 ? Promise.resolve(end) : pages.readNow(0, Math.min(size, alignUp(MOST_HEADER, pageSize)), signal);

@@ -23,6 +23,8 @@ export class GsymNames {
   readonly #window: Window;
   readonly #header: GsymHeader;
   readonly #names = new Map<number, number>();
+  /** Entries of no file. */
+  readonly #absent = new Set<number>();
   readonly #files = new Map<number, number>();
   #text = "";
 
@@ -72,6 +74,11 @@ export class GsymNames {
       this.#files.set(index, number);
     }
     return number;
+  }
+
+  /** Whether an entry that {@linkcode file} has read is of a file, be its path empty: LLVM knows those of none by {0, 0}. */
+  isFile(index: number): boolean {
+    return this.#files.has(index) && !this.#absent.has(index);
   }
 
   /** Reads a string into `#text`; `false` where it is not loaded. */
@@ -138,6 +145,7 @@ export class GsymNames {
     const [directory, name] = wordSize === 4
       ? [view.getUint32(at, littleEndian), view.getUint32(at + 4, littleEndian)]
       : [Number(view.getBigUint64(at, littleEndian)), Number(view.getBigUint64(at + 8, littleEndian))];
+    if (directory === 0 && name === 0) this.#absent.add(index);
     const hasDirectory = this.#read(directory);
     const text = this.#text;
     if (!this.#read(name) || !hasDirectory) return undefined;

@@ -9,8 +9,9 @@ import { ProtoWriter } from "./pprof_wire.ts";
 /** What {@linkcode encodePprof} may be told. */
 export interface PprofOptions {
   /**
-   * How often each stack id occurred, as {@linkcode foldStacks} takes it: whole numbers from 0 to 2^53 − 1. Ids that
-   * are not in the dump become a sample of one function `[missing stack ID]`. Without counts each stack counts 1.
+   * How often each stack id occurred, as {@linkcode foldStacks} takes it: whole numbers from 0 to 2^53 − 1. Ids
+   * that are not in the dump become a sample of one function `[missing stack ID]`. Without counts each stack counts
+   * 1.
    */
   counts?: Iterable<readonly [id: number, count: number]>;
   /** Whether the helper left out frames, so that even the first frame of a stack is a return address. */
@@ -65,16 +66,16 @@ const TWO32 = 0x1_0000_0000;
  * Samples have their innermost frame first, as everything here has, and equal stacks are one sample. There is one
  * location for each distinct address of a binary, with a line for each inlined call, innermost first. Its `address`
  * lies within the call instruction for return addresses, one byte before them, as the format allows and as readers
- * need that symbolize by it. Frames that nobody could name keep mapping and address, so that a reader with the binary can;
- * frames that the kernel did not translate have their address and no mapping.
+ * need that symbolize by it. Frames that nobody could name keep mapping and address, so that a reader with the
+ * binary can; frames that the kernel did not translate have their address and no mapping.
  *
  * **Mappings.** A stack map tells no addresses of mappings, so there are two kinds, both made up such that readers
  * come to the right address of the file:
  *
  * - Where the address in the file is known, `address` is that address, and the mapping is the whole address space:
  *   `memory_start` 0, `memory_limit` 2^64 − 1, `file_offset` 0. pprof and Parca take this as "already normalized"
- *   and Pyroscope takes any address as it is. A limit of 0 would say the same, but pprof refuses to look up addresses
- *   that are not below the limit.
+ *   and Pyroscope takes any address as it is. A limit of 0 would say the same, but pprof refuses to look up
+ *   addresses that are not below the limit.
  * - Where it is not, since the binary is not at hand, `address` is the file offset, and `memory_start` and
  *   `file_offset` are the same page, the first one used: the file as if it was mapped where its offsets are. pprof
  *   and Parca then compute the address by the file's program headers. The mapping must not begin before the
@@ -106,7 +107,9 @@ export function encodePprof(
   return new PprofEncoder(columns, distinct, distinct.row, symbolized, options).encode();
 }
 
-/** {@linkcode encodePprof} where each distinct frame was symbolized once: row i of `symbolized` is frame number i. */
+/**
+ * {@linkcode encodePprof} where each distinct frame was symbolized once: row i of `symbolized` is frame number i.
+ */
 export function encodePprofOfDistinct(
   columns: StackColumns,
   distinct: DistinctFrames,

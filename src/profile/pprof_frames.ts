@@ -17,8 +17,8 @@ export interface DistinctFrames {
 const KEY = 4;
 
 /**
- * Numbers frames 0, 1, … in order of appearance. Frames are equal if build ID, offset, status and being the innermost
- * are. A hash with random multipliers, because the stacks may be an enemy's.
+ * Numbers frames 0, 1, … in order of appearance. Frames are equal if build ID, offset, status and being the
+ * innermost are. A hash with random multipliers, because the stacks may be an enemy's.
  *
  * @param skipped Even the first frames of stacks are return addresses: the helper left out those inside of them.
  */

@@ -1,4 +1,4 @@
-// Owns protocol buffers as far as pprof needs them written: varints, strings and nested messages, into bytes that grow.
+// Owns protocol buffers as far as pprof needs them written: varints, strings, nested messages; bytes that grow.
 
 const encoder = new TextEncoder();
 

@@ -12,7 +12,9 @@ export interface StackRecording {
   kernel: string;
   /** How the map was created that the stacks are from. */
   layout: StackMapLayout;
-  /** Frames that the helper left out, innermost first; above 0 even the first frame of a stack is a return address. */
+  /**
+   * Frames that the helper left out, innermost first; above 0 even the first frame of a stack is a return address.
+   */
   skipped: number;
   /** The stacks. They refer to no memory of the archive. */
   stacks: StackColumns;
@@ -46,8 +48,8 @@ const KINDS: readonly RecordingKind[] = [
 const MOST_BYTES = 1 << 28;
 
 /**
- * Reads a recording: an archive in tar's ustar format, packed with gzip or not, with a `meta.json` that says what the
- * other files are. Today there is one kind, that of testdata/linux-6.18; testdata/README.md describes it.
+ * Reads a recording: an archive in tar's ustar format, packed with gzip or not, with a `meta.json` that says what
+ * the other files are. Today there is one kind, that of testdata/linux-6.18; testdata/README.md describes it.
  *
  * @param archive Told by its first bytes to be gzip or tar. Owned by the caller; an unpacked archive is not copied,
  *   and the result's `files` are views of it.

@@ -4,8 +4,8 @@ import { HttpProblem } from "./http_problem.ts";
 /** Options that both handlers have. */
 export interface AccessOptions {
   /**
-   * Origins whose pages may read the answers, such as `https://profiles.example`; `"*"` for all. None by default: no
-   * CORS headers are sent.
+   * Origins whose pages may read the answers, such as `https://profiles.example`; `"*"` for all. None by default:
+   * no CORS headers are sent.
    */
   cors?: "*" | readonly string[];
   /** Who knows one of these may ask (`Authorization: Bearer TOKEN`). Without it everybody may. */
@@ -16,17 +16,17 @@ const encoder = new TextEncoder();
 
 /** Checks tokens and origins. */
 export class Access {
-  readonly #tokens: Promise<Uint8Array[]> | undefined;
+  readonly #tokens: readonly string[] | undefined;
+  /** Hashes of the tokens; made by the first request, since Workers hash in requests only. */
+  #hashes: Uint8Array[] | undefined;
   readonly #cors: "*" | readonly string[] | undefined;
 
   /** @throws {RangeError} For an empty token, and for a list of none: neither can be meant. */
   constructor({ token, cors }: AccessOptions) {
     this.#cors = cors;
     if (token === undefined) return;
-    const tokens = typeof token === "string" ? [token] : [...token];
-    if (tokens.length === 0 || tokens.includes("")) throw new RangeError("token must not be empty");
-    this.#tokens = Promise.all(tokens.map(sha256));
-    this.#tokens.catch(() => {}); // it is awaited by every request
+    this.#tokens = typeof token === "string" ? [token] : [...token];
+    if (this.#tokens.length === 0 || this.#tokens.includes("")) throw new RangeError("token must not be empty");
   }
 
   /**
@@ -40,8 +40,9 @@ export class Access {
     const given = /^bearer +(\S+) *$/i.exec(header)?.[1];
     // Hashes are compared, all bytes of all of them: time tells nothing about a token, nor about its length.
     const hash = await sha256(given ?? "");
+    this.#hashes ??= await Promise.all(this.#tokens.map(sha256));
     let found = 0;
-    for (const token of await this.#tokens) {
+    for (const token of this.#hashes) {
       let different = 0;
       for (let i = 0; i < hash.length; i++) different |= hash[i] ^ token[i];
       found |= different === 0 ? 1 : 0;

@@ -1,4 +1,4 @@
-// Owns answers to symbolization as text: JSON and folded stacks, made piece by piece; and pieces as a response's body.
+// Owns answers as text: JSON and folded stacks, made piece by piece, and pieces as the body of a response.
 import { toHex } from "../base/bytes.ts";
 import { buildIdAt, STACK_STATUS_OTHER } from "../dump/columns.ts";
 import type { DistinctFrames } from "../profile/pprof_frames.ts";
@@ -42,12 +42,11 @@ function hex64(hi: number, lo: number): string {
   return hi === 0 ? `0x${lo.toString(16)}` : `0x${hi.toString(16)}${lo.toString(16).padStart(8, "0")}`;
 }
 
-/** The last part of a path or URL; `undefined` where that names no program: debuginfod's do not. */
+/** The last part of a path or URL; `undefined` where that names no program: those of stores mostly do not. */
 export function baseName(name: string | undefined): string | undefined {
   const base = (name ?? "").replace(/[?#].*$/s, "").replace(/^.*[\\/]/s, "");
-  return ["", "executable", "debuginfo", "gsym"].includes(base) || /^[0-9a-f]{38}\.debug$/.test(base)
-    ? undefined
-    : base;
+  const ofStore = /^(?:|executable|debuginfo|gsym|[0-9a-f]{8,}(?:\.\w+)?)$/i;
+  return ofStore.test(base) ? undefined : base;
 }
 
 /** Frames of an answer, each made into text once. */

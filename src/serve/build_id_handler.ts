@@ -33,10 +33,10 @@ interface Found {
  * A handler that serves the files of a store as a debuginfod server does, read-only:
  * `GET` or `HEAD /buildid/HEX/executable`, `/debuginfo`, `/section/NAME`, and beyond what debuginfod has, `/gsym`.
  *
- * Answers have the size as `X-DEBUGINFOD-SIZE` and the file's name, without its directory, as `X-DEBUGINFOD-FILE`. One
- * range may be asked for (206, 416) where the store reads by ranges. Ids and names are validated before anything reaches
- * the store. Statuses: 400 for what is no build ID, 404 for what the store has not (`/source/…` among it), 502 where it
- * could not tell, 504 where that took too long; the body of these is a line of text.
+ * Answers have the size as `X-DEBUGINFOD-SIZE` and the file's name, without its directory, as `X-DEBUGINFOD-FILE`.
+ * One range may be asked for (206, 416) where the store reads by ranges. Ids and names are validated before
+ * anything reaches the store. Statuses: 400 for what is no build ID, 404 for what the store has not (`/source/…`
+ * among it), 502 where it could not tell, 504 where that took too long; the body of these is a line of text.
  *
  * @throws {RangeError} If an option is none that can be.
  * @example

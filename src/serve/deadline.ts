@@ -1,5 +1,8 @@
 // Owns Deadline: a signal for all the work of one request, that ends with the request or after a time.
 
+/** Timers of more fire at once. */
+const MOST_MILLISECONDS = 2 ** 31 - 1;
+
 /** When the work of a request has to end. */
 export class Deadline {
   /** Aborted when the time is over, or the client is gone. */
@@ -20,7 +23,7 @@ export class Deadline {
     const timer = setTimeout(() => {
       this.timedOut = true;
       controller.abort(new DOMException(`not done after ${milliseconds} ms`, "TimeoutError"));
-    }, milliseconds);
+    }, Math.min(milliseconds, MOST_MILLISECONDS));
     this.#end = () => {
       clearTimeout(timer);
       client?.removeEventListener("abort", leave);

@@ -11,8 +11,8 @@ export interface RequestStack {
   /** How often it occurred, 0 to 2^53 − 1; 1 by default. */
   count?: number;
   /**
-   * Frames, innermost first: either build ID (2 to 40 hex digits) and file offset, or an address. Numbers of more than
-   * 53 bits have to be text: `"0x…"`.
+   * Frames, innermost first: either build ID (2 to 40 hex digits) and file offset, or an address. Numbers of more
+   * than 53 bits have to be text: `"0x…"`.
    */
   frames: ({ buildId: string; offset: string | number } | { ip: string | number })[];
 }

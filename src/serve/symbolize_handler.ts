@@ -1,4 +1,5 @@
 // Owns symbolizeHandler: requests with stacks in, responses with functions, files and lines out.
+import { ENDS_WITH_REQUEST } from "../base/platform.ts";
 import { buildIdAt } from "../dump/columns.ts";
 import { encodePprofOfDistinct } from "../profile/pprof.ts";
 import { type DistinctFrames, distinctFrames, rowsOf } from "../profile/pprof_frames.ts";
@@ -23,7 +24,9 @@ import { bodyKind, dumpQuery, flag, readStacks, type RequestStacks } from "./req
 export interface HandlerLimits {
   /** Bytes of a body, also unpacked; 4 MiB by default. */
   maxBodyBytes?: number;
-  /** Bytes of all bodies that are worked on; 4 times as many by default. Further requests wait; 429 if for too long. */
+  /**
+   * Bytes of all bodies that are worked on; 4 times as many by default. Further requests wait; 429 if for too long.
+   */
   maxBodiesBytes?: number;
   /** Stacks; 65,536 by default. */
   maxStacks?: number;
@@ -47,7 +50,10 @@ export interface SymbolizeHandlerOptions extends AccessOptions {
    * which leaves half of an edge function's memory.
    */
   symbolizer?: Symbolizer;
-  /** Most bytes of a file that is taken in whole; 24 MiB by default. GSYM files that are read by ranges may have any size. */
+  /**
+   * Most bytes of a file that is taken in whole; 24 MiB by default. GSYM files that are read by ranges may have any
+   * size.
+   */
   maxFileBytes?: number;
   /** Most build IDs that are looked for at a time; 6 by default. */
   concurrency?: number;
@@ -70,16 +76,17 @@ const MOST_INLINED = 4;
 const NO_STORE = { "cache-control": "no-store" };
 
 /**
- * A handler for `Deno.serve`, `Bun.serve`, Workers' `fetch` and whatever else takes web requests: stacks as a raw dump,
- * JSON or a recording in, frames as JSON, folded stacks or pprof out. docs/handler.md has routes, shapes and statuses.
+ * A handler for `Deno.serve`, `Bun.serve`, Workers' `fetch` and whatever else takes web requests: stacks as a raw
+ * dump, JSON or a recording in, frames as JSON, folded stacks or pprof out. docs/handler.md has routes, shapes and
+ * statuses.
  *
  * - `POST /symbolize`
  * - `GET /healthz`: 200 while it can answer; asks for no token.
  * - `GET /metrics`: in Prometheus' text format.
  *
- * Whatever a client sends is answered with a status below 500, and with a JSON object `{"error", "detail"}` where it
- * is not 200. A build ID that can't be had fails alone: its frames have a reason, and `problems` of the answer tells
- * the whole story. When the client leaves, work for it ends.
+ * Whatever a client sends is answered with a status below 500, and with a JSON object `{"error", "detail"}` where
+ * it is not 200. A build ID that can't be had fails alone: its frames have a reason, and `problems` of the answer
+ * tells the whole story. When the client leaves, work for it ends.
  *
  * @throws {RangeError} If an option is none that can be.
  * @example
@@ -93,7 +100,7 @@ const NO_STORE = { "cache-control": "no-store" };
  *   new Request("http://localhost/symbolize", {
  *     method: "POST",
  *     headers: { "content-type": "application/json", authorization: "Bearer secret" },
- *     body: JSON.stringify({ stacks: [{ frames: [{ buildId: "4c5f9a01", offset: "0x1136" }, { ip: "0x7f0000001000" }] }] }),
+ *     body: '{"stacks": [{"frames": [{"buildId": "4c5f9a01", "offset": "0x1136"}, {"ip": "0x7f0000001000"}]}]}',
  *   }),
  * );
  * const { frames, stacks, problems } = await response.json();
@@ -203,7 +210,7 @@ class SymbolizeHandler {
     const deadline = new Deadline(request, maxMilliseconds);
     let readingBody = false;
     try {
-      return await this.#gate.run(room, async () => {
+      return await this.#enter(room, async () => {
         readingBody = true;
         const body = await readBody(request, maxBodyBytes, deadline.signal);
         this.#metrics.bytes("in", body.length);
@@ -223,6 +230,11 @@ class SymbolizeHandler {
     } finally {
       deadline.end();
     }
+  }
+
+  // On Workers a request whose client has left may never run on, and would take its room with it.
+  #enter<T>(room: number, work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    return ENDS_WITH_REQUEST ? work() : this.#gate.run(room, work, signal);
   }
 
   async #lookUp(
@@ -255,7 +267,20 @@ class SymbolizeHandler {
     if (symbolized.length > MOST_INLINED * this.#limits.maxFrames) {
       throw new HttpProblem(413, "too-large", `more than ${MOST_INLINED * this.#limits.maxFrames} functions`);
     }
-    return { symbolized, problems: [...problems, ...this.#failures(symbolized)] };
+    return {
+      symbolized,
+      problems: [...problems, ...this.#failures(symbolized), ...this.#evicted(ids, symbolized)],
+    };
+  }
+
+  // What had to be let go of before it was looked at, twice: the symbolizer can't keep all that one request needs.
+  #evicted(ids: readonly Uint8Array[], { resolved: { reason } }: SymbolizedColumns): BinaryProblem[] {
+    if (!reason.includes(EVICTED)) return [];
+    return ids.filter((id) => this.#symbolizer.binary(id)?.evicted).map((buildId) => ({
+      buildId,
+      reason: "too-large",
+      message: "what the request needs is more than the symbolizer keeps: ask for fewer build IDs at a time",
+    }));
   }
 
   // What GSYM files read by ranges could not bring.

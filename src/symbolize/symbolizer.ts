@@ -25,7 +25,7 @@ import {
   type ResolvedColumns,
   type ResolveReason,
 } from "./resolution.ts";
-import { Program } from "./program.ts";
+import { Programs } from "./programs.ts";
 import type { Symbolization, SymbolizerAddResult, SymbolizerOptions } from "./symbolization.ts";
 import { type SymbolizedColumns, symbolizedColumns } from "./symbolized_columns.ts";
 
@@ -58,10 +58,8 @@ const MOST_SECTION_BYTES = 1 << 30;
  */
 export class Symbolizer {
   readonly #index: BuildIdIndex;
-  readonly #programs: (Program | undefined)[] = [];
-  readonly #maxBytes: number;
+  readonly #programs: Programs;
   readonly #maxSectionBytes: number;
-  #calls = 0;
   /** The frames of one address, before they become objects. */
   readonly #rows = new FrameRows(8);
 
@@ -76,7 +74,7 @@ export class Symbolizer {
       if (!(value > 0)) throw new RangeError(`${name} must be a number of bytes above 0, not ${value}`);
     }
     this.#index = new BuildIdIndex({ pageSize });
-    this.#maxBytes = maxBytes;
+    this.#programs = new Programs(this.#index, maxBytes);
     this.#maxSectionBytes = maxSectionBytes;
   }
 
@@ -128,13 +126,13 @@ export class Symbolizer {
     const problems = problem === undefined ? added.problems : [...added.problems, problem];
     const result: SymbolizerAddResult = { ...added, problems, debugInfo: false };
     if (added.binary === undefined || added.status === "conflict") return result;
-    const program = this.#programs[added.binary.index] ??= new Program();
-    program.lastUsed = ++this.#calls;
+    const program = this.#programs.make(added.binary.index);
+    program.lastUsed = this.#programs.begin();
     if (program.gsym === undefined) {
       program.gsym = lookupOf(gsym);
       this.#brought(result, options.name);
     }
-    this.#keepLimit();
+    this.#programs.keepLimit();
     return result;
   }
 
@@ -184,8 +182,8 @@ export class Symbolizer {
     const debugAltLink = attempt(problems, () => readDebugAltLink(file));
     if (debugLink !== undefined) result.debugLink = debugLink;
     if (debugAltLink !== undefined) result.debugAltLink = debugAltLink;
-    const program = this.#programs[binary.index] ??= new Program();
-    program.lastUsed = ++this.#calls;
+    const program = this.#programs.make(binary.index);
+    program.lastUsed = this.#programs.begin();
     const { alternate } = options;
     program.adding++;
     try {
@@ -195,8 +193,8 @@ export class Symbolizer {
     } finally {
       program.adding--;
     }
-    program.lastUsed = ++this.#calls;
-    this.#keepLimit();
+    program.lastUsed = this.#programs.begin();
+    this.#programs.keepLimit();
     return result;
   }
 
@@ -262,17 +260,16 @@ export class Symbolizer {
     address: bigint,
     reason: ResolveReason | undefined,
   ): Pick<Symbolization, "frames" | "reason" | "problem"> {
-    const program = this.#programs[binary.index];
-    if (program !== undefined) program.lastUsed = ++this.#calls;
-    const before = this.#maxBytes === Infinity ? 0 : this.#bytesOf(binary);
+    const programs = this.#programs;
+    const names = programs.names(binary.index, programs.begin());
+    const before = programs.isLimited ? programs.bytesOf(binary) : 0;
     const rows = this.#rows;
     rows.length = 0;
-    const names: FrameNames = { symbols: binary.symbols, dwarf: program?.dwarf, gsym: program?.gsym };
     const hi = Number(address >> 32n);
     const lo = Number(address & 0xffff_ffffn);
     const symbol = binary.symbols?.lookup(hi, lo) ?? -1;
     const found = appendFrames(rows, 0, names, hi, lo, symbol);
-    if (this.#maxBytes !== Infinity && this.#bytesOf(binary) !== before) this.#keepLimit();
+    if (programs.isLimited && programs.bytesOf(binary) !== before) programs.keepLimit();
     if (found === MISSING) return { frames: [], reason: "not-loaded" };
     const malformed = problemAt(names, hi, lo);
     if (rows.length > 0) {
@@ -284,7 +281,7 @@ export class Symbolizer {
     if (names.gsym !== undefined) return { frames: [], reason: "no-symbol-here" };
     const why = reason ?? noSymbolReason(binary);
     // Where no unit has the address, what is malformed elsewhere may be why.
-    const problem = program?.dwarf?.problems[0] ?? (why === "malformed-symbols" ? binary.problems[0] : undefined);
+    const problem = names.dwarf?.problems[0] ?? (why === "malformed-symbols" ? binary.problems[0] : undefined);
     return { frames: [], reason: why, ...(problem === undefined ? {} : { problem }) };
   }
 
@@ -340,7 +337,7 @@ export class Symbolizer {
     options.signal?.throwIfAborted();
     const resolved = this.#index.resolveColumns(frames);
     const innermost = innermostRows(frames.first, resolved.reason.length);
-    const found = await lookUpAndFetch(resolved, innermost, this.#programsOf(++this.#calls), options.signal);
+    const found = await lookUpAndFetch(resolved, innermost, this.#programsOf(), options.signal);
     return this.#answer(found, resolved);
   }
 
@@ -388,20 +385,17 @@ export class Symbolizer {
   }
 
   #atColumns(resolved: ResolvedColumns, innermost: Uint8Array): SymbolizedColumns {
-    return this.#answer(lookUpAll(resolved, innermost, this.#programsOf(++this.#calls)), resolved);
+    return this.#answer(lookUpAll(resolved, innermost, this.#programsOf()), resolved);
   }
 
-  /** What is known of a binary, for call number `call`. */
-  #programsOf(call: number): (index: number) => FrameNames {
-    return (index) => {
-      const program = this.#programs[index];
-      if (program !== undefined) program.lastUsed = call;
-      return { symbols: this.#index.binaries[index].symbols, dwarf: program?.dwarf, gsym: program?.gsym };
-    };
+  /** What is known of a binary, for a call that begins. */
+  #programsOf(): (index: number) => FrameNames {
+    const call = this.#programs.begin();
+    return (index) => this.#programs.names(index, call);
   }
 
   #answer(found: FoundFrames, resolved: ResolvedColumns): SymbolizedColumns {
-    this.#keepLimit();
+    this.#programs.keepLimit();
     return symbolizedColumns(found, resolved);
   }
 
@@ -410,14 +404,7 @@ export class Symbolizer {
    * of the caller's bytes), and what lookups have made of them.
    */
   get retainedBytes(): number {
-    let bytes = 0;
-    for (const binary of this.#index.binaries) bytes += this.#bytesOf(binary);
-    return bytes;
-  }
-
-  #bytesOf(binary: IndexedBinary): number {
-    const program = this.#programs[binary.index];
-    return binary.retainedBytes + (program?.retainedBytes ?? 0);
+    return this.#programs.retainedBytes;
   }
 
   /**
@@ -425,30 +412,11 @@ export class Symbolizer {
    * it ran in. Without them functions are named by symbols, and lines are there, but inlined calls are not.
    */
   missingSplits(buildId: Uint8Array): readonly string[] {
-    return this.#programs[this.#index.binary(buildId)?.index ?? -1]?.dwarf?.missingSplits ?? [];
+    return this.#programs.get(this.#index.binary(buildId)?.index ?? -1)?.dwarf?.missingSplits ?? [];
   }
 
   /** Lets go of a binary: its frames are answered with `evicted` until its files are added again. */
   evict(buildId: Uint8Array): boolean {
-    const index = this.#index.binary(buildId)?.index ?? -1;
-    this.#programs[index] = undefined;
-    return this.#index.evict(buildId);
-  }
-
-  #keepLimit(): void {
-    if (this.#maxBytes === Infinity) return;
-    let excess = this.retainedBytes - this.#maxBytes;
-    if (excess <= 0) return;
-    const byAge = this.#index.binaries
-      .filter(({ evicted }) => !evicted)
-      .sort((a, b) => (this.#programs[a.index]?.lastUsed ?? 0) - (this.#programs[b.index]?.lastUsed ?? 0));
-    for (const binary of byAge) {
-      if (excess <= 0) return;
-      const program = this.#programs[binary.index];
-      if (program?.lastUsed === this.#calls) return;
-      if (program !== undefined && program.adding > 0) continue;
-      excess -= this.#bytesOf(binary);
-      this.evict(binary.buildId);
-    }
+    return this.#programs.evict(buildId);
   }
 }
