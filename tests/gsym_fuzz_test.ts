@@ -30,7 +30,7 @@ function samples(): Uint8Array[] {
         }],
         head,
         blocks: {
-          functions: 2,
+          first: Uint32Array.of(0, 2, 4, 5),
           address: Float64Array.of(0, 0x200, 0x400, 0x401),
           infos: Uint32Array.of(infos[0], infos[2], infos[4], end),
           strings: Uint32Array.of(strings, strings + 20, strings + 30, strings + 40),

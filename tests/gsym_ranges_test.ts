@@ -205,7 +205,11 @@ Deno.test("blocks that lie change no answer", async () => {
         uuid: new Uint8Array(0),
         appendix: ({ infos, end, strings, files }) => ({
           blocks: {
-            functions: lie === 1 ? 7 : lie === 2 ? 2 ** 31 : 1000,
+            first: lie === 1
+              ? Uint32Array.of(0, 7, 14, 21)
+              : lie === 2
+              ? Uint32Array.of(2 ** 31, 5, 0, 3000)
+              : Uint32Array.of(0, 1000, 2000, 3000),
             address: lie === 3 ? Float64Array.of(32000, 16000, 0, 0) : Float64Array.of(0, 16000, 32000, 48000),
             infos: lie === 4
               ? Uint32Array.of(end, 3, 0xffff_ffff, 0)

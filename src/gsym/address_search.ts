@@ -8,7 +8,7 @@ import { NOT_LOADED, type Window } from "./window.ts";
 /** What {@linkcode AddressSearch.find} answers where the address is before the first function. */
 export const NOT_THERE = -2;
 
-/** A hint that asks for more bytes is ignored. */
+/** What a hint asks for beyond so many bytes is not taken along. */
 const MOST_HINTED = 96 * 1024;
 /** Address tables up to this size are read whole: by halves it would take more reads. */
 const SMALL_TABLE = 64 * 1024;
@@ -100,9 +100,7 @@ export class AddressSearch {
     if (window.pages === undefined) return this.#halve(-1, count);
     const block = this.#block();
     if (block >= 0) {
-      const { functions } = this.#blocks!;
-      const first = block * functions;
-      const end = Math.min(count, first + functions);
+      const [first, end] = this.#range(this.#blocks!, block);
       if (first < end && (end - first) * this.#header.addrOffSize <= SMALL_TABLE) {
         // Both are asked for before either is needed.
         const hasEnd = end === count || this.read(end);
@@ -194,28 +192,26 @@ export class AddressSearch {
   hint(): void {
     const block = this.#block();
     const blocks = this.#blocks;
-    if (block < 0 || blocks === undefined || !this.#usable(blocks, block)) return;
+    if (block < 0 || blocks === undefined) return;
     const window = this.#window;
     const { addresses, addrOffSize, count } = this.#header;
-    const first = block * blocks.functions;
+    const [first, end] = this.#range(blocks, block);
     // One entry before, which may begin at the same address, and one behind, which tells that the block is right.
-    window.want(
-      addresses + Math.max(0, first - 1) * addrOffSize,
-      addresses + Math.min(count, first + blocks.functions + 1) * addrOffSize,
-    );
-    window.want(blocks.infos[block], blocks.infos[block + 1]);
-    window.want(blocks.strings[block], blocks.strings[block + 1]);
-    window.want(blocks.files[block], blocks.files[block + 1]);
+    const from = addresses + Math.max(0, first - 1) * addrOffSize;
+    const pieces = [[from, addresses + Math.min(count, end + 1) * addrOffSize]];
+    for (const offsets of [blocks.infos, blocks.files, blocks.strings]) {
+      pieces.push([offsets[block], offsets[block + 1]]);
+    }
+    let hinted = 0;
+    for (const [from, end] of pieces) {
+      hinted += end - from;
+      if (end >= from && end <= window.size && hinted <= MOST_HINTED) window.want(from, end);
+    }
   }
 
-  /** Whether a block's pieces are in the file, and few bytes. */
-  #usable({ functions, infos, strings, files }: GsymBlocks, block: number): boolean {
-    const piece = (offsets: Uint32Array) => {
-      const size = offsets[block + 1] - offsets[block];
-      return size >= 0 && offsets[block + 1] <= this.#window.size ? size : Infinity;
-    };
-    const addresses = functions * this.#header.addrOffSize;
-    return addresses + piece(infos) + piece(strings) + piece(files) <= MOST_HINTED;
+  /** The functions of a block: the index of the first, and of the one behind the last. */
+  #range({ first }: GsymBlocks, block: number): [number, number] {
+    return [Math.min(first[block], this.#header.count), Math.min(first[block + 1], this.#header.count)];
   }
 
   /** File offset of a function's FunctionInfo; {@linkcode NOT_LOADED} where that is so. */
@@ -243,19 +239,20 @@ export class AddressSearch {
    */
   #walk(blocks: GsymBlocks, index: number): number | undefined {
     const window = this.#window;
-    const { count, wordSize, littleEndian } = this.#header;
-    const block = Math.floor(index / blocks.functions);
-    const first = block * blocks.functions;
-    if (!(block < blocks.infos.length - 1 && this.#usable(blocks, block))) return undefined;
+    const { wordSize, littleEndian } = this.#header;
+    const block = blockOf(blocks.first, index);
+    if (block < 0) return undefined;
+    const [first, last] = this.#range(blocks, block);
     const from = blocks.infos[block];
     const end = blocks.infos[block + 1];
+    if (!(index < last && end >= from && end <= window.size && end - from <= MOST_HINTED)) return undefined;
     const at = window.at(from, end - from, "FunctionInfo");
     if (at < 0) return NOT_LOADED;
     const { view } = window;
     const stop = at + end - from;
     let found = from;
     let pos = at;
-    for (let i = first, last = Math.min(count, first + blocks.functions); i < last; i++) {
+    for (let i = first; i < last; i++) {
       if (i > first) pos = at + Math.ceil((from + pos - at) / 4) * 4 - from;
       if (i === index) found = from + pos - at;
       pos += 4 + wordSize;
@@ -275,4 +272,16 @@ export class AddressSearch {
     }
     return found;
   }
+}
+
+/** The last block whose first function is at or before `index`, if blocks are in order; -1 if none is. */
+function blockOf(first: Uint32Array, index: number): number {
+  let low = -1;
+  let high = first.length - 1; // the last is the end
+  while (high - low > 1) {
+    const middle = (low + high) >>> 1;
+    if (first[middle] <= index) low = middle;
+    else high = middle;
+  }
+  return low;
 }

@@ -13,9 +13,9 @@ import type { Phdr } from "../elf/headers.ts";
  * in the byte order of the file, all of it outside the tables that the header names. Records of unknown type are
  * passed over. Type 1, segments: 48 bytes for each PT_LOAD of the executable, u32 p_type, u32 p_flags, u64 p_offset,
  * p_vaddr, p_filesz, p_memsz, p_align. Type 2, head: a copy of the header, in version 2 with its directory and the
- * UUID behind it. Type 3,
- * blocks: u32 functions of a block, u32 zero, and 20 bytes for each block and for the end of the last: u64 distance
- * of its first function from the base address, u32 file offsets of its first FunctionInfo, string and file entry.
+ * UUID behind it. Type 3, blocks: 24 bytes for each block of consecutive functions
+ * and for the end of the last: u64 distance of its first function from the base address, u32 index of that function, u32
+ * file offsets of its first FunctionInfo, string and file entry.
  */
 
 const TYPE_SEGMENTS = 1;
@@ -27,14 +27,15 @@ const SIGNATURE = "STACKMAP";
 /** Bytes of the footer. */
 export const SIZEOF_FOOTER = 16;
 const SIZEOF_SEGMENT = 48;
-const SIZEOF_BLOCK = 20;
+/** Bytes of a block. */
+const SIZEOF_BLOCK = 24;
 
 /** Where the parts of consecutive functions lie: what one lookup needs, in few pieces. A hint, never an answer. */
 export interface GsymBlocks {
-  /** Functions in each block; the last may have fewer. */
-  functions: number;
-  /** For each block, and for the end of the last one: distance of its first function from the base address. */
+  /** For each block, and for the end of the last one: distance of its first function from the base address, */
   address: Float64Array;
+  /** and that function's index. */
+  first: Uint32Array;
   /** For the same the file offset of its first FunctionInfo, */
   infos: Uint32Array;
   /** of its strings, */
@@ -121,26 +122,25 @@ function decodeSegments(bytes: Uint8Array, littleEndian: boolean, fileOffset: nu
 }
 
 function decodeBlocks(bytes: Uint8Array, littleEndian: boolean, fileOffset: number): GsymBlocks {
-  const count = (bytes.length - 8) / SIZEOF_BLOCK;
+  const count = bytes.length / SIZEOF_BLOCK;
   if (!(Number.isInteger(count) && count >= 1)) {
     refuse("is no whole number of blocks", "appendix blocks", fileOffset, bytes.length);
   }
   const view = viewOf(bytes);
-  const functions = view.getUint32(0, littleEndian);
-  if (functions === 0) refuse("is no number of functions", "appendix blocks", fileOffset, functions);
   const blocks: GsymBlocks = {
-    functions,
     address: new Float64Array(count),
+    first: new Uint32Array(count),
     infos: new Uint32Array(count),
     strings: new Uint32Array(count),
     files: new Uint32Array(count),
   };
   for (let i = 0; i < count; i++) {
-    const at = 8 + i * SIZEOF_BLOCK;
+    const at = i * SIZEOF_BLOCK;
     blocks.address[i] = Number(view.getBigUint64(at, littleEndian));
-    blocks.infos[i] = view.getUint32(at + 8, littleEndian);
-    blocks.strings[i] = view.getUint32(at + 12, littleEndian);
-    blocks.files[i] = view.getUint32(at + 16, littleEndian);
+    blocks.first[i] = view.getUint32(at + 8, littleEndian);
+    blocks.infos[i] = view.getUint32(at + 12, littleEndian);
+    blocks.strings[i] = view.getUint32(at + 16, littleEndian);
+    blocks.files[i] = view.getUint32(at + 20, littleEndian);
   }
   return blocks;
 }
@@ -181,19 +181,16 @@ function encodeSegments(segments: readonly Phdr[], littleEndian: boolean): Uint8
   return out;
 }
 
-function encodeBlocks(
-  { functions, address, infos, strings, files }: GsymBlocks,
-  littleEndian: boolean,
-): Uint8Array {
-  const out = new Uint8Array(8 + address.length * SIZEOF_BLOCK);
+function encodeBlocks({ address, first, infos, strings, files }: GsymBlocks, littleEndian: boolean): Uint8Array {
+  const out = new Uint8Array(address.length * SIZEOF_BLOCK);
   const view = viewOf(out);
-  view.setUint32(0, functions, littleEndian);
   for (let i = 0; i < address.length; i++) {
-    const at = 8 + i * SIZEOF_BLOCK;
+    const at = i * SIZEOF_BLOCK;
     view.setBigUint64(at, BigInt(address[i]), littleEndian);
-    view.setUint32(at + 8, infos[i], littleEndian);
-    view.setUint32(at + 12, strings[i], littleEndian);
-    view.setUint32(at + 16, files[i], littleEndian);
+    view.setUint32(at + 8, first[i], littleEndian);
+    view.setUint32(at + 12, infos[i], littleEndian);
+    view.setUint32(at + 16, strings[i], littleEndian);
+    view.setUint32(at + 20, files[i], littleEndian);
   }
   return out;
 }

@@ -16,6 +16,9 @@ class NumberList {
   }
 }
 
+/** Bytes of an entry in the address table, nearly always. */
+const ADDRESS_BYTES = 4;
+
 /** What a plan is made of. */
 export interface PlanInput {
   functions: FunctionList;
@@ -24,8 +27,8 @@ export interface PlanInput {
   files: FilePool;
   /** Bytes of a string's offset: 4 in version 1, 8 in version 2. */
   stringSize: number;
-  /** Functions of a block. */
-  blockFunctions: number;
+  /** A block that has as many bytes, in all tables together, takes no further function. */
+  blockBytes: number;
 }
 
 /**
@@ -34,7 +37,6 @@ export interface PlanInput {
  */
 export class GsymPlan {
   readonly count: number;
-  readonly blockCount: number;
   /** Bytes of the string table. */
   stringBytes = 1;
   /** Entries of the file table. */
@@ -44,18 +46,19 @@ export class GsymPlan {
   /** and where in them each one begins. */
   readonly infoOffsets: Float64Array;
   /**
-   * For each block, and the end of the last, where its first FunctionInfo, string and file entry are in their
-   * tables.
+   * For each block, and the end of the last, its first function, and where its first FunctionInfo, string and file
+   * entry are in their tables.
    */
-  readonly blockInfos: Float64Array;
-  readonly blockStrings: Float64Array;
-  readonly blockFiles: Float64Array;
+  readonly blockFirst: number[] = [];
+  readonly blockInfos: number[] = [];
+  readonly blockStrings: number[] = [];
+  readonly blockFiles: number[] = [];
   readonly #input: PlanInput;
   readonly #strings = new NumberList();
   readonly #files = new NumberList();
   /** For each block, and the end of the last, where its numbers begin in these lists. */
-  readonly #stringsFrom: Uint32Array;
-  readonly #filesFrom: Uint32Array;
+  readonly #stringsFrom: number[] = [];
+  readonly #filesFrom: number[] = [];
   /** For each string and file the block that it was last given a place in, plus 1, and the place. */
   readonly #stringBlock: Uint32Array;
   readonly #stringPlace: Float64Array;
@@ -64,34 +67,42 @@ export class GsymPlan {
 
   constructor(input: PlanInput) {
     this.#input = input;
-    const { settled, strings, files, blockFunctions } = input;
+    const { settled, strings, files, blockBytes } = input;
     this.count = settled.order.length;
-    this.blockCount = Math.ceil(this.count / blockFunctions);
     this.infoOffsets = new Float64Array(this.count);
-    this.blockInfos = new Float64Array(this.blockCount + 1);
-    this.blockStrings = new Float64Array(this.blockCount + 1);
-    this.blockFiles = new Float64Array(this.blockCount + 1);
-    this.#stringsFrom = new Uint32Array(this.blockCount + 1);
-    this.#filesFrom = new Uint32Array(this.blockCount + 1);
     this.#stringBlock = new Uint32Array(strings.length);
     this.#stringPlace = new Float64Array(strings.length);
     this.#fileBlock = new Uint32Array(files.length);
     this.#filePlace = new Uint32Array(files.length);
-    for (let block = 0; block < this.blockCount; block++) {
-      this.#mark(block);
-      const end = Math.min(this.count, (block + 1) * blockFunctions);
-      for (let place = block * blockFunctions; place < end; place++) this.#measure(block, place);
+    for (let place = 0; place < this.count; place++) {
+      if (place === 0 || this.#blockSize(place) >= blockBytes) this.#mark(place);
+      this.#measure(this.blockFirst.length - 1, place);
     }
-    this.#mark(this.blockCount);
+    this.#mark(this.count);
   }
 
-  #mark(block: number): void {
+  /** How many blocks there are. */
+  get blockCount(): number {
+    return this.blockFirst.length - 1;
+  }
+
+  /** Bytes of the block that ends before `place`, in all tables: what reading it takes. */
+  #blockSize(place: number): number {
+    const block = this.blockFirst.length - 1;
+    return this.infoBytes - this.blockInfos[block] + this.stringBytes - this.blockStrings[block] +
+      (this.fileCount - this.blockFiles[block]) * 2 * this.#input.stringSize +
+      (place - this.blockFirst[block]) * ADDRESS_BYTES;
+  }
+
+  /** Begins a block; after the last function, marks the end. */
+  #mark(place: number): void {
     this.infoBytes = align4(this.infoBytes);
-    this.blockInfos[block] = this.infoBytes;
-    this.blockStrings[block] = this.stringBytes;
-    this.blockFiles[block] = this.fileCount;
-    this.#stringsFrom[block] = this.#strings.length;
-    this.#filesFrom[block] = this.#files.length;
+    this.blockFirst.push(place);
+    this.blockInfos.push(this.infoBytes);
+    this.blockStrings.push(this.stringBytes);
+    this.blockFiles.push(this.fileCount);
+    this.#stringsFrom.push(this.#strings.length);
+    this.#filesFrom.push(this.#files.length);
   }
 
   #measure(block: number, place: number): void {
@@ -182,7 +193,6 @@ export class GsymPlan {
 
   /** Writes all FunctionInfos, each and their end padded to a multiple of 4. */
   *writeInfos(out: ByteSink, full: (out: ByteSink) => boolean): Generator<void> {
-    const { blockFunctions } = this.#input;
     let padding = 0;
     for (let block = 0; block < this.blockCount; block++) {
       this.#placeStrings(block);
@@ -190,8 +200,7 @@ export class GsymPlan {
       for (let i = this.#filesFrom[block]; i < this.#filesFrom[block + 1]; i++) {
         this.#filePlace[this.#files.words[i]] = place++;
       }
-      const end = Math.min(this.count, (block + 1) * blockFunctions);
-      for (let place = block * blockFunctions; place < end; place++) {
+      for (let place = this.blockFirst[block]; place < this.blockFirst[block + 1]; place++) {
         for (; padding > 0; padding--) out.u8(0);
         const before = out.length;
         this.#writeInfo(out, place);

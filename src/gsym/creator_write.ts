@@ -9,11 +9,11 @@ import * as gsym from "./format.ts";
 
 /** Bytes of the pieces, about. */
 const PIECE = 1 << 18;
-/** Most blocks: their record has 20 bytes for each, and should come with the first read of a file's end. */
-const MOST_BLOCKS = 1400;
-/** Fewest functions of a block, and the bytes that its FunctionInfos should have. */
-const LEAST_FUNCTIONS = 16;
-const BLOCK_BYTES = 1 << 14;
+/** Most blocks: their record has 24 bytes for each, and should come with the first read of a file's end, 28 KiB at least. */
+const MOST_BLOCKS = 1150;
+/** What blocks should have in all tables together, unless they would be too many; and when they may be too many. */
+const LEAST_BLOCK_BYTES = 24 << 10;
+const MOST_BLOCK_BYTES = 80 << 10;
 
 /** How strings and file entries are laid out; see {@linkcode GsymCreatorOptions}. */
 export type GsymLayout = "ranged" | "compact";
@@ -42,12 +42,20 @@ interface Places {
   end: number;
 }
 
-/** Functions of a block, so that blocks are neither many nor large. */
-function blockFunctions({ layout, functions, settled }: GsymContents): number {
-  const count = settled.order.length;
-  if (layout === "compact") return Math.max(1, count);
-  const average = 28 + functions.templateBytes / Math.max(1, functions.length);
-  return Math.max(LEAST_FUNCTIONS, Math.ceil(count / MOST_BLOCKS), Math.floor(BLOCK_BYTES / average));
+/**
+ * Places in blocks that are no larger than they have to be for their index to fit the end of the file that readers take
+ * first.
+ */
+function planOf({ layout, functions, settled, strings, files, version }: GsymContents): GsymPlan {
+  const stringSize = version === gsym.GSYM_VERSION_1 ? 4 : 8;
+  const make = (blockBytes: number) => new GsymPlan({ functions, settled, strings, files, stringSize, blockBytes });
+  if (layout === "compact") return make(Infinity);
+  for (let blockBytes = LEAST_BLOCK_BYTES;;) {
+    const plan = make(blockBytes);
+    if (plan.blockCount <= MOST_BLOCKS || blockBytes === MOST_BLOCK_BYTES) return plan;
+    // Larger blocks repeat less: somewhat fewer bytes than these have.
+    blockBytes = Math.min(MOST_BLOCK_BYTES, Math.ceil(blockBytes * plan.blockCount / MOST_BLOCKS));
+  }
 }
 
 /** Bytes that the greatest distance from the first function takes: 1, 2, 4 or 8. */
@@ -141,15 +149,12 @@ export interface PlannedGsym {
 
 /** Decides where everything goes. */
 export function planGsym(contents: GsymContents): PlannedGsym {
-  const { functions, settled, strings, files, version } = contents;
-  const stringSize = version === gsym.GSYM_VERSION_1 ? 4 : 8;
-  const perBlock = blockFunctions(contents);
-  const plan = new GsymPlan({ functions, settled, strings, files, stringSize, blockFunctions: perBlock });
+  const plan = planOf(contents);
   const places = placesOf(contents, plan);
   const head = new ByteSink(256, contents.littleEndian);
   writeHeader(head, contents, plan, places);
   const headBytes = head.bytes.slice(0, head.length);
-  const appendix = encodeAppendix(appendixOf(contents, plan, places, perBlock, headBytes), contents.littleEndian);
+  const appendix = encodeAppendix(appendixOf(contents, plan, places, headBytes), contents.littleEndian);
   return {
     size: places.end + appendix.length,
     count: plan.count,
@@ -161,7 +166,6 @@ function appendixOf(
   { functions, settled: { order, sizes }, layout, segments }: GsymContents,
   plan: GsymPlan,
   places: Places,
-  perBlock: number,
   head: Uint8Array,
 ): GsymAppendix {
   const appendix: GsymAppendix = { ...(segments.length === 0 ? {} : { segments: [...segments] }), head };
@@ -170,14 +174,14 @@ function appendixOf(
   const stringSize = (places.strings - places.files - 4) / plan.fileCount;
   const address = new Float64Array(blockCount + 1);
   for (let block = 0; block < blockCount; block++) {
-    address[block] = functions.distance(order[block * perBlock], order[0]);
+    address[block] = functions.distance(order[plan.blockFirst[block]], order[0]);
   }
   const last = order[count - 1];
   address[blockCount] = functions.distance(last, order[0]) + Math.max(1, sizes[last]);
   if (!Number.isSafeInteger(address[blockCount])) return appendix;
   appendix.blocks = {
-    functions: perBlock,
     address,
+    first: Uint32Array.from(plan.blockFirst),
     infos: Uint32Array.from(plan.blockInfos, (offset) => places.infos + offset),
     strings: Uint32Array.from(plan.blockStrings, (offset) => places.strings + offset),
     files: Uint32Array.from(plan.blockFiles, (index) => places.files + 4 + index * stringSize),

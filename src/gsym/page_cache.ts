@@ -3,7 +3,7 @@ import { viewOf } from "../base/bytes.ts";
 import type { ByteSource } from "../base/byte_source.ts";
 import { ENDS_WITH_REQUEST } from "../base/platform.ts";
 
-/** Bytes of one page; the file's last may be shorter. */
+/** Room for one page; of the file's last there may be more than the file has. */
 export interface Page {
   readonly bytes: Uint8Array;
   readonly view: DataView;
@@ -32,6 +32,8 @@ interface Read {
   readonly controller: AbortController;
 }
 
+/** Pages that room is made for at a time. */
+const PAGES_OF_SLAB = 16;
 /** Missing pages that are this many pages apart are read together, with what is between. */
 const MOST_GAP = 1;
 /** Who waits longer has ended without notice, see {@linkcode ENDS_WITH_REQUEST}: pages are not kept for it. */
@@ -61,6 +63,8 @@ export class PageCache {
   bytesRead = 0;
   cachedBytes = 0;
   readonly #pages = new Map<number, Page>();
+  /** Room that is not used. Given out again: pages come and go, and their memory would be freed late. */
+  readonly #free: Page[] = [];
   readonly #slots = new Map<number, Slot>();
   readonly #tickets = new Set<Ticket>();
   #queue: Slot[] = [];
@@ -223,14 +227,26 @@ export class PageCache {
 
   #insert(first: number, bytes: Uint8Array): void {
     const { pageSize } = this;
-    for (let at = 0, page = first; at < bytes.length; at += pageSize, page++) {
-      if (this.#pages.has(page)) continue;
-      // A copy of its own: a page that stays must not hold on to the whole read.
-      const part = bytes.length <= pageSize ? bytes : bytes.slice(at, at + pageSize);
-      this.#pages.set(page, { bytes: part, view: viewOf(part), used: this.#generation });
-      this.cachedBytes += part.length;
+    for (let at = 0, number = first; at < bytes.length; at += pageSize, number++) {
+      if (this.#pages.has(number)) continue;
+      const page = this.#free.pop() ?? this.#allocate();
+      page.bytes.set(bytes.subarray(at, at + pageSize));
+      page.used = this.#generation;
+      this.#pages.set(number, page);
+      this.cachedBytes += pageSize;
     }
     if (this.cachedBytes > this.maxBytes) this.#evict();
+  }
+
+  /** Room for several pages; returns one of them. */
+  #allocate(): Page {
+    const { pageSize } = this;
+    const slab = new Uint8Array(pageSize * PAGES_OF_SLAB);
+    for (let at = 0; at < slab.length; at += pageSize) {
+      const bytes = slab.subarray(at, at + pageSize);
+      this.#free.push({ bytes, view: viewOf(bytes), used: 0 });
+    }
+    return this.#free.pop()!;
   }
 
   /** Lets go of an eighth more than it has to, so that not every page that comes has to look for another. */
@@ -242,10 +258,11 @@ export class PageCache {
       else pinned = Math.min(pinned, ticket.generation - 1);
     }
     const loose = [...this.#pages].filter(([, { used }]) => used < pinned).sort((a, b) => a[1].used - b[1].used);
-    for (const [page, { bytes }] of loose) {
+    for (const [number, page] of loose) {
       if (this.cachedBytes <= this.maxBytes - this.maxBytes / 8) return;
-      this.#pages.delete(page);
-      this.cachedBytes -= bytes.length;
+      this.#pages.delete(number);
+      this.#free.push(page);
+      this.cachedBytes -= page.bytes.length;
     }
   }
 }

@@ -18,7 +18,7 @@ const NO_SYMBOL_HERE = RESOLVE_REASONS.indexOf("no-symbol-here");
 const RESOLVED = 0;
 
 /** Addresses whose missing parts are fetched at once: bounds what has to be in memory at a time. */
-const WAVE = 128;
+const WAVE = 64;
 /** Rounds of fetching for one address: a lookup goes through five tables, whose parts it names one after the other. */
 const MOST_ROUNDS = 64;
 
