@@ -9,6 +9,9 @@
  * - says where a frame is: {@linkcode Symbolizer} from build ID and offset to function, file, line and inlined calls,
  *   {@linkcode BuildIdIndex} to binary and symbol alone, {@linkcode demangle} for C++ and Rust names, and
  *   {@linkcode foldStacks} to folded stacks;
+ * - works where there is no disk and little memory: {@linkcode RangedGsym} reads compact symbol files by ranges,
+ *   {@linkcode elfToGsym} makes them, {@linkcode BinaryLoader} takes binaries from {@linkcode debuginfodStore},
+ *   {@linkcode httpStore} and others, {@linkcode symbolizeHandler} answers web requests;
  * - reads and writes the ELF structures that this needs: {@linkcode readBuildId}, {@linkcode parseEhdr}, {@linkcode elfNotes};
  * - models how a kernel fills such a map, bit for bit, for Linux 4.17 and 6.18: {@linkcode StackMap},
  *   {@linkcode getStack}, {@linkcode buildIdParse}, {@linkcode AddressSpace}, {@linkcode PcpuFreelist}.

@@ -106,9 +106,9 @@ function lookAll(sections: DwarfSections, split?: DwarfSections): void {
   const rows = new FrameRows(8);
   for (const address of [0x1000, 0x1004, 0x1006, 0x100f, 0x1010, 0x10c7, 0x1800, 0x1808, 0x1900, 0x2fff]) {
     rows.length = 0;
-    appendFrames(rows, 0, { symbols: undefined, dwarf }, 0, address, -1);
+    appendFrames(rows, 0, { symbols: undefined, dwarf, gsym: undefined }, 0, address, -1);
     for (let i = 0; i < rows.length; i++) {
-      const names = { symbols: undefined, dwarf };
+      const names = { symbols: undefined, dwarf, gsym: undefined };
       assert(rows.name(i, names) !== "" && rows.file(i, names) !== "");
     }
   }

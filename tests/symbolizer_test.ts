@@ -230,7 +230,8 @@ Deno.test("each reason is given where it holds", async () => {
   });
   const all = [...reasons, "no-such-binary", "no-build-id"];
   assertEquals(all.map((_, i) => columns.reason(i) as string), all);
-  assertEquals(new Set(["resolved", ...all]), new Set<string>(RESOLVE_REASONS));
+  // That of GSYM files read by ranges is in symbolizer_gsym_test.ts.
+  assertEquals(new Set(["resolved", "not-loaded", ...all]), new Set<string>(RESOLVE_REASONS));
   assertThrows(() => columns.frame(0), RangeError);
 });
 

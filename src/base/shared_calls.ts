@@ -18,6 +18,12 @@ interface Call<T> {
  */
 export class SharedCalls<K, T> {
   readonly #calls = new Map<K, Call<T>>();
+  readonly #alone: boolean;
+
+  /** @param endsWithRequest Whether everybody has a call of their own; see `ENDS_WITH_REQUEST`. */
+  constructor(endsWithRequest: boolean = ENDS_WITH_REQUEST) {
+    this.#alone = endsWithRequest;
+  }
 
   /** Calls under way. */
   get size(): number {
@@ -36,7 +42,10 @@ export class SharedCalls<K, T> {
    */
   async ask(key: K, start: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted();
-    if (ENDS_WITH_REQUEST) return await start(signal ?? new AbortController().signal);
+    if (this.#alone) {
+      // Its asker leaves at once, whether the call heeds the signal or not.
+      return await (signal === undefined ? start(new AbortController().signal) : orAborted(start(signal), signal));
+    }
     const call = this.#calls.get(key) ?? this.#begin(key, start);
     call.waiting++;
     try {
@@ -71,7 +80,10 @@ export class SharedCalls<K, T> {
 export function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const abort = () => reject(signal.reason);
-    if (signal.aborted) return abort();
+    if (signal.aborted) {
+      promise.catch(() => {}); // nobody is left to hear of it
+      return abort();
+    }
     signal.addEventListener("abort", abort, { once: true });
     promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
   });

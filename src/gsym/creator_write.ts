@@ -190,7 +190,7 @@ function appendixOf(
 }
 
 function* write(
-  { functions, settled: { order }, version, littleEndian, uuid }: GsymContents,
+  { functions, settled: { order }, version, littleEndian }: GsymContents,
   plan: GsymPlan,
   places: Places,
   head: Uint8Array,

@@ -1,9 +1,10 @@
 // Owns symbolizeHandler: requests with stacks in, responses with functions, files and lines out.
+import { toHex } from "../base/bytes.ts";
 import { ENDS_WITH_REQUEST } from "../base/platform.ts";
 import { buildIdAt } from "../dump/columns.ts";
 import { encodePprofOfDistinct } from "../profile/pprof.ts";
 import { type DistinctFrames, distinctFrames, rowsOf } from "../profile/pprof_frames.ts";
-import { BinaryLoader, type BinaryProblem } from "../store/binary_loader.ts";
+import { BinaryLoader, type BinaryProblem, knownProblems } from "../store/binary_loader.ts";
 import { ByteGate } from "../store/byte_gate.ts";
 import { type BinaryStore, StoreError } from "../store/store.ts";
 import { RESOLVE_REASONS } from "../symbolize/resolution.ts";
@@ -247,22 +248,18 @@ class SymbolizeHandler {
     const rows = rowsOf(columns, distinct);
     let problems: BinaryProblem[] = [];
     let symbolized: SymbolizedColumns;
-    // Other requests may have pushed out what this one brought, before it was looked at.
+    // Other requests may have pushed out what this one brought, before it was looked at; or a file was replaced.
     for (let again = 0;; again++) {
       try {
         problems = await this.#loader.load(ids, { signal: deadline.signal });
         symbolized = await this.#symbolizer.symbolize(rows, { signal: deadline.signal });
       } catch (error) {
         if (!deadline.timedOut) throw error;
-        problems = ids.filter((id) => this.#symbolizer.binary(id)?.evicted !== false).map((buildId) => ({
-          buildId,
-          reason: "timeout",
-          message: `was not had within ${this.#limits.maxMilliseconds} ms`,
-        }));
         symbolized = this.#symbolizer.lookupColumns(rows);
+        problems = this.#unfinished(ids, symbolized);
         break;
       }
-      if (again > 0 || !symbolized.resolved.reason.includes(EVICTED)) break;
+      if (again > 0 || !(this.#letGoOfChanged(symbolized) || symbolized.resolved.reason.includes(EVICTED))) break;
     }
     if (symbolized.length > MOST_INLINED * this.#limits.maxFrames) {
       throw new HttpProblem(413, "too-large", `more than ${MOST_INLINED * this.#limits.maxFrames} functions`);
@@ -271,6 +268,36 @@ class SymbolizeHandler {
       symbolized,
       problems: [...problems, ...this.#failures(symbolized), ...this.#evicted(ids, symbolized)],
     };
+  }
+
+  // When the time is over: what is known to have failed, and all that is still under way.
+  #unfinished(
+    ids: readonly Uint8Array[],
+    { resolved: { reason, binary } }: SymbolizedColumns,
+  ): BinaryProblem[] {
+    const notLoaded = new Set<number>();
+    reason.forEach((code, i) => code === NOT_LOADED && notLoaded.add(binary[i]));
+    const known = knownProblems(this.#loader, ids);
+    return ids.flatMap((buildId) => {
+      const hex = toHex(buildId);
+      const problem = known.get(hex);
+      if (problem !== undefined) return [problem];
+      if (known.has(hex) && !notLoaded.has(this.#symbolizer.binary(buildId)?.index ?? -1)) return [];
+      const message = `was not had within ${this.#limits.maxMilliseconds} ms`;
+      return [{ buildId, reason: "timeout", message }];
+    });
+  }
+
+  // GSYM files that are not any more what was opened: as they are now they can be opened anew.
+  #letGoOfChanged({ failures }: SymbolizedColumns): boolean {
+    let changed = false;
+    for (const [index, error] of failures) {
+      if (!(error instanceof StoreError) || !(error.reason === "refused" || GONE.includes(error.status ?? 0))) {
+        continue;
+      }
+      changed = this.#symbolizer.evict(this.#symbolizer.binaries[index].buildId) || changed;
+    }
+    return changed;
   }
 
   // What had to be let go of before it was looked at, twice: the symbolizer can't keep all that one request needs.
@@ -324,6 +351,9 @@ class SymbolizeHandler {
 }
 
 const EVICTED = RESOLVE_REASONS.indexOf("evicted");
+const NOT_LOADED = RESOLVE_REASONS.indexOf("not-loaded");
+/** Statuses of a file that was there before. */
+const GONE: readonly number[] = [404, 410];
 
 async function gzipped(bytes: Uint8Array): Promise<ArrayBuffer> {
   const stream = new Response(bytes as Uint8Array<ArrayBuffer>).body!.pipeThrough(new CompressionStream("gzip"));

@@ -1,26 +1,22 @@
 // Owns BinaryLoader: what a symbolizer lacks for some build IDs, found in a store and added.
-import { bytesEqual, fromHex, toHex } from "../base/bytes.ts";
-import { FormatError } from "../base/format_error.ts";
-import { orAborted, SharedCalls } from "../base/shared_calls.ts";
-import { ElfFile } from "../elf/elf_file.ts";
-import type { Phdr } from "../elf/headers.ts";
-import { GsymReader } from "../gsym/gsym_reader.ts";
-import { RangedGsym } from "../gsym/ranged_gsym.ts";
-import { MAX_SEGMENTS } from "../symbolize/segments.ts";
-import type { SymbolizerAddResult } from "../symbolize/symbolization.ts";
+import { fromHex, toHex } from "../base/bytes.ts";
+import { SharedCalls } from "../base/shared_calls.ts";
 import type { Symbolizer } from "../symbolize/symbolizer.ts";
 import { BPF_BUILD_ID_SIZE } from "../uapi/bpf.ts";
-import { PT_LOAD } from "../uapi/elf.ts";
+import { BinaryFinder, type FindProblem } from "./binary_finder.ts";
 import { ByteGate } from "./byte_gate.ts";
-import { type BinaryStore, type StoredFile, StoreError, type StoreErrorReason, type StoreItem } from "./store.ts";
+import type { BinaryStore, StoreErrorReason } from "./store.ts";
 
 /** What a {@linkcode BinaryLoader} may be told. */
 export interface BinaryLoaderOptions {
   /** Most bytes of a file that is taken in whole; 32 MiB by default. GSYM files read by ranges may have any size. */
   maxFileBytes?: number;
-  /** Most build IDs that are looked for at a time; 6 by default, as many connections as edge platforms allow. */
+  /** Most build IDs that one call looks for at a time; 6 by default, as many connections as edge platforms allow. */
   concurrency?: number;
-  /** For how long a failure is remembered, in milliseconds; 10,000 by default. */
+  /**
+   * For how long a failure is remembered, in milliseconds; 10,000 by default. 60 times as long where a part was had and
+   * the rest hardly gets better: it is malformed, say, or not there.
+   */
   retryAfterMs?: number;
 }
 
@@ -37,19 +33,29 @@ export interface BinaryProblem {
 /** What is remembered of a build ID. */
 interface Known {
   problem: BinaryProblem | undefined;
+  /** Whether something was had. */
+  found: boolean;
   /** When a failure is to be forgotten. */
   until: number;
 }
 
-/** Bytes that hold the ELF header and the program headers of nearly every executable; and of every one. */
-const HEAD_BYTES = 4096;
-const MOST_HEAD_BYTES = 1 << 18;
-/** GSYM files of so many bytes are read whole: one request instead of five. */
-const SMALL_GSYM = 1 << 17;
 /** Failures that are remembered; of more the oldest are forgotten. */
 const MOST_KNOWN = 10_000;
 /** Lengths that build IDs have: SHA-1, MD5 or UUID, and lld's default. */
 const ID_LENGTHS = [BPF_BUILD_ID_SIZE, 16, 8];
+/** What hardly gets better, so that what was had is not fetched again for its sake any time soon: */
+const LASTING: readonly FindProblem["reason"][] = [
+  "not-found",
+  "malformed",
+  "wrong-build-id",
+  "too-large",
+  "refused",
+];
+/** so many times as long. */
+const LASTING_FACTOR = 60;
+
+// For what has no time left to load, and wants to say why the rest is missing; for this package alone.
+let problemsOf: (loader: BinaryLoader, buildIds: Iterable<Uint8Array>) => Map<string, BinaryProblem | undefined>;
 
 /**
  * Brings a {@linkcode Symbolizer} what it lacks, from a {@linkcode BinaryStore}: for each build ID a GSYM file, read by
@@ -74,8 +80,25 @@ export class BinaryLoader {
   readonly #concurrency: number;
   readonly #retryAfterMs: number;
   readonly #gate: ByteGate;
-  readonly #calls = new SharedCalls<string, Known>();
+  readonly #calls = new SharedCalls<string, void>();
   readonly #known = new Map<string, Known>();
+  /**
+   * Build IDs whose search has begun and not come to its end. What the symbolizer has of them may be a part: those who
+   * wanted it left, or, on Workers, it ended without notice.
+   */
+  readonly #begun = new Set<string>();
+
+  static {
+    problemsOf = (loader, buildIds) => {
+      const problems = new Map<string, BinaryProblem | undefined>();
+      for (const id of buildIds) {
+        const hex = toHex(id);
+        const known = loader.#known.get(hex);
+        if (loader.#isHere(hex) || known?.found === false) problems.set(hex, known?.problem);
+      }
+      return problems;
+    };
+  }
 
   /** A loader of what `symbolizer` lacks from `store`. */
   constructor(symbolizer: Symbolizer, store: BinaryStore, options: BinaryLoaderOptions = {}) {
@@ -107,8 +130,8 @@ export class BinaryLoader {
     const next = async (): Promise<void> => {
       for (let entry = queue.pop(); entry !== undefined; entry = queue.pop()) {
         const [hex, id] = entry;
-        const known = await this.#calls.ask(hex, (shared) => this.#find(id.slice(), shared), signal);
-        this.#remember(hex, known);
+        if (this.#isHere(hex)) continue; // another call was faster
+        await this.#calls.ask(hex, (shared) => this.#find(hex, id.slice(), shared), signal);
       }
     };
     await Promise.all(Array.from({ length: Math.min(this.#concurrency, queue.length) }, next));
@@ -119,33 +142,63 @@ export class BinaryLoader {
 
   /** Whether nothing is to be done: it was added and is still there, or has failed a short while ago. */
   #isHere(hex: string): boolean {
-    if (this.#calls.has(hex)) return false; // what is there may be a part only
+    if (this.#begun.has(hex)) return false; // what is there may be a part only
     const known = this.#known.get(hex);
-    if (known?.problem !== undefined && performance.now() >= known.until) return false;
-    const binary = this.#symbolizer.binary(fromHex(hex)!);
-    return binary === undefined ? known?.problem !== undefined : !binary.evicted;
+    if (known?.problem !== undefined) {
+      if (performance.now() >= known.until) return false;
+      if (!known.found) return true;
+    }
+    return this.#symbolizer.binary(fromHex(hex)!)?.evicted === false;
   }
 
-  #remember(hex: string, known: Known): void {
+  async #find(hex: string, asked: Uint8Array, signal: AbortSignal): Promise<void> {
+    this.#begun.delete(hex);
+    this.#begun.add(hex);
+    if (this.#begun.size > MOST_KNOWN) this.#begun.delete(this.#begun.values().next().value!);
+    const { problem, found } = await this.#search(asked, signal).catch((error) => {
+      if (this.#symbolizer.binary(asked) === undefined) this.#begun.delete(hex);
+      throw error;
+    });
+    const long = found && problem !== undefined && LASTING.includes(problem.reason) ? LASTING_FACTOR : 1;
+    const until = performance.now() + long * this.#retryAfterMs;
+    this.#begun.delete(hex);
     this.#known.delete(hex);
-    this.#known.set(hex, known);
+    this.#known.set(hex, { problem: problem && { buildId: asked, ...problem }, found, until });
     if (this.#known.size > MOST_KNOWN) this.#known.delete(this.#known.keys().next().value!);
   }
 
-  async #find(asked: Uint8Array, signal: AbortSignal): Promise<Known> {
-    let problem: BinaryProblem | undefined;
+  async #search(
+    asked: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<{ problem: FindProblem | undefined; found: boolean }> {
+    let problem: FindProblem | undefined;
     for (const id of candidates(asked)) {
-      const search = new Search(this.#symbolizer, this.#store, id, this.#maxFileBytes, this.#gate, signal);
-      const found = await search.run();
+      const finder = new BinaryFinder(id, {
+        symbolizer: this.#symbolizer,
+        store: this.#store,
+        maxFileBytes: this.#maxFileBytes,
+        gate: this.#gate,
+        signal,
+      });
+      const found = await finder.run();
       signal.throwIfAborted();
-      const [first] = search.problems;
-      if (first !== undefined) problem ??= { buildId: asked, ...first };
-      if (found) return { problem, until: performance.now() + this.#retryAfterMs };
+      // That another form of the ID could not be asked for is no problem once this one was found.
+      if (found) return { problem: finder.problems[0], found };
+      problem ??= finder.problems[0];
     }
-    const message = `no store has ${toHex(asked)}`;
-    problem ??= { buildId: asked, reason: "not-found", message };
-    return { problem, until: performance.now() + this.#retryAfterMs };
+    return { problem: problem ?? { reason: "not-found", message: `no store has ${toHex(asked)}` }, found: false };
   }
+}
+
+/**
+ * What is known without asking any store: of each build ID, by its hex, that is here or has failed a short while ago,
+ * its problem, if it has one. Those that are under way are left out.
+ */
+export function knownProblems(
+  loader: BinaryLoader,
+  buildIds: Iterable<Uint8Array>,
+): Map<string, BinaryProblem | undefined> {
+  return problemsOf(loader, buildIds);
 }
 
 /** The ids that one of the kernel's can stand for: itself, and shorter ones that it would be after zero-padding. */
@@ -155,171 +208,4 @@ function candidates(id: Uint8Array): Uint8Array[] {
   return ID_LENGTHS.filter((length) => length === BPF_BUILD_ID_SIZE || length >= used)
     .filter((length) => length === BPF_BUILD_ID_SIZE || used > 0)
     .map((length) => id.slice(0, length));
-}
-
-/** The search for one build ID. */
-class Search {
-  /** What went wrong on the way, in order. */
-  readonly problems: Omit<BinaryProblem, "buildId">[] = [];
-  readonly #symbolizer: Symbolizer;
-  readonly #store: BinaryStore;
-  readonly #id: Uint8Array;
-  readonly #maxFileBytes: number;
-  readonly #gate: ByteGate;
-  readonly #signal: AbortSignal;
-
-  constructor(
-    symbolizer: Symbolizer,
-    store: BinaryStore,
-    id: Uint8Array,
-    maxFileBytes: number,
-    gate: ByteGate,
-    signal: AbortSignal,
-  ) {
-    this.#symbolizer = symbolizer;
-    this.#store = store;
-    this.#id = id;
-    this.#maxFileBytes = maxFileBytes;
-    this.#gate = gate;
-    this.#signal = signal;
-  }
-
-  /** Adds what it finds; returns whether anything was. */
-  async run(): Promise<boolean> {
-    const gsym = await this.#attempt(() => this.#addGsym());
-    if (gsym === "whole") return true;
-    // Both at once: one round trip less.
-    const [debug, head] = await Promise.all([
-      gsym === "without segments" ? false : this.#attempt(() => this.#addWhole("debuginfo")),
-      this.#attempt(() => this.#readSegments()),
-    ]);
-    if (head !== undefined && (debug === true || gsym !== undefined)) {
-      this.#symbolizer.addSegments(head.segments, { buildId: this.#id, name: head.name });
-    }
-    if (debug === true || gsym !== undefined) return true;
-    return await this.#attempt(() => this.#addWhole("executable")) === true;
-  }
-
-  async #attempt<T>(work: () => Promise<T>): Promise<T | undefined> {
-    try {
-      return await work();
-    } catch (error) {
-      this.#signal.throwIfAborted();
-      this.problems.push(problemOf(error));
-      return undefined;
-    }
-  }
-
-  /** Runs `use` on a file that the store has; what it left unread is let go of. */
-  async #with<T>(item: StoreItem, use: (file: StoredFile) => Promise<T>): Promise<T | undefined> {
-    // A GSYM file's source is kept, longer than the signal is good for.
-    const file = item === "gsym"
-      ? await orAborted(this.#store.find(this.#id, item), this.#signal)
-      : await this.#store.find(this.#id, item, { signal: this.#signal });
-    if (file === undefined) return undefined;
-    try {
-      return await use(file);
-    } finally {
-      if (file.source === undefined) await file.cancel();
-    }
-  }
-
-  async #addGsym(): Promise<"whole" | "without segments" | undefined> {
-    return await this.#with("gsym", async (file) => {
-      const gsym = file.source === undefined || file.source.size <= SMALL_GSYM
-        ? await this.#bytes(file)
-        : await RangedGsym.open(file.source, { signal: this.#signal });
-      await this.#add(gsym, file.name);
-      const { segments } = gsym instanceof RangedGsym ? gsym : new GsymReader(gsym);
-      return segments === undefined ? "without segments" : "whole";
-    });
-  }
-
-  async #addWhole(item: "debuginfo" | "executable"): Promise<boolean> {
-    const added = await this.#with(item, async (file) => {
-      const bytes = await this.#bytes(file);
-      const { debugAltLink } = await this.#add(bytes, file.name);
-      if (debugAltLink !== undefined) {
-        await this.#attempt(async () => {
-          const alternate = await this.#alternate(debugAltLink.buildId);
-          if (alternate !== undefined) await this.#add(bytes, file.name, alternate);
-        });
-      }
-      return true;
-    });
-    return added === true;
-  }
-
-  /** The file that several debug files share (dwz). */
-  async #alternate(buildId: Uint8Array): Promise<Uint8Array | undefined> {
-    const file = await this.#store.find(buildId, "debuginfo", { signal: this.#signal });
-    if (file === undefined) return undefined;
-    try {
-      return await this.#bytes(file);
-    } finally {
-      await file.cancel();
-    }
-  }
-
-  async #bytes(file: StoredFile): Promise<Uint8Array> {
-    const maxBytes = this.#maxFileBytes;
-    // A size that is too large is refused at once, not after waiting for room.
-    const room = file.size === undefined || file.size > maxBytes ? 0 : file.size;
-    const read = () => file.bytes({ maxBytes });
-    return await this.#gate.run(file.size === undefined ? maxBytes : room, read, this.#signal);
-  }
-
-  async #add(file: Uint8Array | RangedGsym, name: string, alternate?: Uint8Array): Promise<SymbolizerAddResult> {
-    const result = await this.#symbolizer.add(file, {
-      name,
-      buildId: this.#id,
-      ...(alternate === undefined ? {} : { alternate }),
-    });
-    if (result.status === "mismatch" || result.status === "conflict") {
-      throw new StoreError("wrong-build-id", `${name} is another program than ${toHex(this.#id)}`);
-    }
-    for (const problem of result.problems) this.problems.push(problemOf(problem));
-    return result;
-  }
-
-  /** The PT_LOAD segments of the executable, from as few of its bytes as hold them. */
-  async #readSegments(): Promise<{ segments: Phdr[]; name: string } | undefined> {
-    let length = HEAD_BYTES;
-    for (;;) {
-      const read = await this.#with(
-        "executable",
-        async (file) => ({ name: file.name, head: await file.head(length) }),
-      );
-      if (read === undefined) return undefined;
-      const { name, head } = read;
-      const file = new ElfFile(head);
-      const { e_phoff, e_phnum, e_phentsize } = file.ehdr;
-      const end = Number(e_phoff) + e_phnum * e_phentsize;
-      if (end > head.length && head.length === length && end <= MOST_HEAD_BYTES) {
-        length = end;
-        continue;
-      }
-      const own = idOf(file);
-      if (own !== undefined && !bytesEqual(own, this.#id)) {
-        throw new StoreError("wrong-build-id", `${name} has the build ID ${toHex(own)}, not ${toHex(this.#id)}`);
-      }
-      return { segments: file.segments(PT_LOAD, MAX_SEGMENTS), name };
-    }
-  }
-}
-
-/** The build ID, where the part of the file at hand has it. */
-function idOf(file: ElfFile): Uint8Array | undefined {
-  try {
-    return file.buildId;
-  } catch (error) {
-    if (error instanceof FormatError) return undefined;
-    throw error;
-  }
-}
-
-function problemOf(error: unknown): Omit<BinaryProblem, "buildId"> {
-  if (error instanceof StoreError) return { reason: error.reason, message: error.message };
-  if (error instanceof FormatError) return { reason: "malformed", message: error.message };
-  return { reason: "unreachable", message: error instanceof Error ? error.message : String(error) };
 }

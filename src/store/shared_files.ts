@@ -1,5 +1,6 @@
 // Owns SharedFiles: one search and one reading for all who ask for the same file at the same time.
 import type { ByteSource } from "../base/byte_source.ts";
+import { ENDS_WITH_REQUEST } from "../base/platform.ts";
 import { anySignal, checkSize, type ChunkReader, chunksOf, streamOf, untilAborted } from "./chunks.ts";
 import { type StoredFile, StoreError } from "./store.ts";
 import { canPeek, MemoryFile, RangedFile, streamChunks, StreamedFile } from "./stored_file.ts";
@@ -306,11 +307,12 @@ export class SharedFiles {
     return undefined;
   }
 
+  // Where a search would end with the request that began it, on Workers, nobody can join: who did would wait for ever.
   #begin(key: string, find: Finder): Shared {
     const shared: Shared = new Shared(find, () => {
       if (this.#shared.get(key) === shared) this.#shared.delete(key);
     });
-    this.#shared.set(key, shared);
+    if (!ENDS_WITH_REQUEST) this.#shared.set(key, shared);
     return shared;
   }
 }
