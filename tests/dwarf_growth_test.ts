@@ -54,7 +54,14 @@ function lookAll(dwarf: Dwarf, addresses: number, step: number): number {
   for (let i = 0; i < addresses; i++) {
     rows.length = 0;
     const address = 0x1000 + i * step;
-    appendFrames(rows, 0, { symbols: undefined, dwarf, gsym: undefined }, Math.floor(address / 2 ** 32), address >>> 0, -1);
+    appendFrames(
+      rows,
+      0,
+      { symbols: undefined, dwarf, gsym: undefined },
+      Math.floor(address / 2 ** 32),
+      address >>> 0,
+      -1,
+    );
     frames += rows.length;
   }
   return frames;

@@ -23,7 +23,7 @@ export interface StoredFile {
   /**
    * All bytes; once.
    *
-   * @param maxBytes Most bytes to take; no limit by default.
+   * @param options `maxBytes`: most bytes to take; no limit by default.
    * @throws {StoreError} `too-large`, before any byte is read where the size is known; `cut-short` where fewer came
    *   than were announced.
    */
