@@ -6,6 +6,10 @@ import type { StackColumns } from "../dump/columns.ts";
 import { decodeStacks } from "../dump/decode.ts";
 import { looksLikeBuildIds } from "../dump/detect.ts";
 import { readBuildIdFrom } from "../elf/build_id.ts";
+import { GsymReader, isGsym } from "../gsym/gsym_reader.ts";
+import { BinaryLoader } from "../store/binary_loader.ts";
+import { debuginfodStore } from "../store/debuginfod_store.ts";
+import type { BinaryStore } from "../store/store.ts";
 import type { IndexedBinary } from "../symbolize/binary.ts";
 import { Symbolizer } from "../symbolize/symbolizer.ts";
 import { BPF_BUILD_ID_SIZE, BPF_F_STACK_BUILD_ID } from "../uapi/bpf.ts";
@@ -23,8 +27,9 @@ Prints folded stacks, "outermost;…;innermost COUNT", which flame graph tools r
 DWARF; then, on standard error, how many frames were resolved, kept as IP, and unknown.
 
   --dump FILE        what "bpftool map dump -j" printed, or raw records: u32 id, then the value
-  --elf FILE|DIR     a binary or separate debug file, or a directory to search for those that the dump names; as
-                     often as needed
+  --elf FILE|DIR     a binary, separate debug file or GSYM file, or a directory to search for those that the dump names;
+                     as often as needed
+  --debuginfod URL   a debuginfod server to ask for what is still missing; as often as needed
   --counts FILE      how often each id occurred: lines "ID COUNT"; each stack counts 1 without it
   --value-size N     size of a value of a raw dump in bytes (4064, which is 127 frames with build IDs)
   --addresses        the map holds addresses, not build IDs (else found out from the values)
@@ -36,7 +41,7 @@ DWARF; then, on standard error, how many frames were resolved, kept as IP, and u
 exit code: 0, or 1 if a file can't be read or is not what it should be
 `,
   flags: ["addresses", "linkage-names", "skipped", "big-endian"],
-  options: ["dump", "elf", "debug-root", "counts", "value-size"],
+  options: ["dump", "elf", "debuginfod", "debug-root", "counts", "value-size"],
   run,
 };
 
@@ -62,7 +67,8 @@ async function run(host: Host, parsed: ParsedArgs): Promise<number> {
     : inFile(countsFile, () => parseCounts(new TextDecoder().decode(host.readFile(countsFile))));
   const symbolizer = new Symbolizer();
   const cut = new Set<IndexedBinary>();
-  const problems = await addBinaries(host, symbolizer, cut, parsed, columns);
+  const problems = await addBinaries(host, symbolizer, cut, parsed, columns) +
+    await addFromServers(host, symbolizer, parsed, columns);
   const { text, summary } = foldDump(columns, symbolizer, {
     counts,
     skipped: parsed.flags.has("skipped"),
@@ -123,10 +129,7 @@ async function addBinaries(
     host.writeError(`${path}: ${problem}\n`);
     problems++;
   };
-  const wanted = new Set<string>();
-  for (let at = 0; at < columns.buildIds.length; at += BPF_BUILD_ID_SIZE) {
-    wanted.add(toHex(columns.buildIds.subarray(at, at + BPF_BUILD_ID_SIZE)));
-  }
+  const wanted = new Set(buildIdsOf(columns).map(toHex));
   const add = async (path: string) => {
     const bytes = host.readFile(path);
     const added = await addWithDebugFiles(host, symbolizer, path, bytes, { roots });
@@ -134,7 +137,7 @@ async function addBinaries(
     if (status === "no-build-id") complain(path, "has no build ID: no frame can name it");
     else if (status === "conflict") complain(path, "has the build ID of another program; it was left out");
     else if (!kernelReports) complain(path, "has a build ID of more than 20 bytes, which no kernel reports");
-    if (binary !== undefined && status !== "conflict" && endsEarly(bytes)) cut.add(binary);
+    if (binary !== undefined && status !== "conflict" && !isGsym(bytes) && endsEarly(bytes)) cut.add(binary);
     for (const part of parts) host.writeError(`${path}: ${part.message}\n`);
   };
   for (const path of paths) {
@@ -164,10 +167,44 @@ async function addBinaries(
   return problems;
 }
 
+/** Asks debuginfod servers for what is missing; returns how many build IDs could not be had for another reason. */
+async function addFromServers(
+  host: Host,
+  symbolizer: Symbolizer,
+  parsed: ParsedArgs,
+  columns: StackColumns,
+): Promise<number> {
+  const servers = parsed.values.get("debuginfod");
+  if (servers === undefined) return 0;
+  let store: BinaryStore;
+  try {
+    store = debuginfodStore({ servers });
+  } catch (error) {
+    throw new UsageError(`--debuginfod: ${(error as Error).message}`);
+  }
+  const loader = new BinaryLoader(symbolizer, store, { maxFileBytes: Infinity });
+  const missing = buildIdsOf(columns).filter((id) => symbolizer.binary(id) === undefined);
+  if (host.interactive() && missing.length > 0) host.writeError(`asking for ${missing.length} binaries …`);
+  const problems = await loader.load(missing);
+  if (host.interactive() && missing.length > 0) host.writeError("\r\x1b[K");
+  for (const { message } of problems) host.writeError(`${message}\n`);
+  // What no server has is no failure: its frames are counted as unknown.
+  return problems.filter(({ reason }) => reason !== "not-found").length;
+}
+
+function buildIdsOf({ buildIds }: StackColumns): Uint8Array[] {
+  return Array.from(
+    { length: buildIds.length / BPF_BUILD_ID_SIZE },
+    (_, i) => buildIds.subarray(i * BPF_BUILD_ID_SIZE, (i + 1) * BPF_BUILD_ID_SIZE),
+  );
+}
+
 function isWanted(host: Host, path: string, wanted: Set<string>): boolean {
   const file = host.open(path);
   try {
-    const buildId = readBuildIdFrom((offset, length) => file.read(offset, length));
+    const buildId = isGsym(file.read(0, 4) ?? new Uint8Array(0))
+      ? new GsymReader(host.readFile(path)).uuid
+      : readBuildIdFrom((offset, length) => file.read(offset, length));
     return buildId !== undefined && wanted.has(toHex(buildId).padEnd(2 * BPF_BUILD_ID_SIZE, "0"));
   } finally {
     file.close();

@@ -3,7 +3,7 @@ import { FormatError } from "../base/format_error.ts";
 import { byteSource } from "../base/byte_source.ts";
 import { sectionFile } from "./elf_section_range.ts";
 import { contentLength } from "./http_body.ts";
-import { HttpClient, type HttpOptions, refuseStatus } from "./http_client.ts";
+import { type HttpAnswer, HttpClient, type HttpOptions, refuseStatus } from "./http_client.ts";
 import { checkedId, itemPath, sectionOf } from "./identifiers.ts";
 import { MissingFiles } from "./missing_files.ts";
 import { SharedFiles } from "./shared_files.ts";
@@ -61,7 +61,7 @@ function serverStore(base: string, options: DebuginfodOptions): BinaryStore {
         await body.cancel();
         throw new StoreError("too-large", `${url}: ${size} bytes, ${maxBytes} are allowed`);
       }
-      return await verifiedFile(new StreamedFile(answer.url, size, body), buildId, item);
+      return await verifiedFile(new StreamedFile(nameOf(answer), size, body), buildId, item);
     }
     const section = sectionOf(item);
     if (section !== undefined && NO_SECTIONS.includes(status)) {
@@ -107,6 +107,12 @@ function serverStore(base: string, options: DebuginfodOptions): BinaryStore {
   };
 }
 
+/** The URL, and behind `#` the path that the file has on the server's side or in its package, where it is told. */
+function nameOf({ url, headers }: HttpAnswer): string {
+  const file = headers.get("x-debuginfod-file") ?? "";
+  return /^[\x21-\x7e]{1,256}$/.test(file) ? `${url}#${file}` : url;
+}
+
 /**
  * Files from debuginfod servers: `GET /buildid/HEX/executable`, `debuginfo` or `section/NAME`. They have no GSYM
  * files, so that for `gsym` none is asked.
@@ -119,6 +125,8 @@ function serverStore(base: string, options: DebuginfodOptions): BinaryStore {
  * - A section comes as it stands in the file, compressed or not, from the debug file or else the program.
  * - Sizes are those of `Content-Length`, or where the body is compressed of `X-DEBUGINFOD-SIZE`. The servers know
  *   no ranges: `source` is `undefined`.
+ *
+ * A file's `name` is its URL and, behind `#`, what the server calls it: `…/buildid/HEX/executable#/usr/bin/bash`.
  *
  * Source of the protocol: elfutils 0.188, doc/debuginfod.8.
  *
