@@ -64,7 +64,7 @@ Deno.test("BinaryLoader takes GSYM, else debug file and head, else the program; 
     ["GSYM with segments", { gsym, executable, debuginfo }, "in_gsym", ["gsym"], []],
     ["a large one", { gsym: largeGsym, executable, debuginfo }, "in_gsym", ["gsym"], []],
     ["GSYM without", { gsym: bareGsym, executable, debuginfo }, "in_gsym", ["gsym", "executable"], []],
-    ["GSYM without, no program", { gsym: bareGsym, debuginfo }, "in_debuginfo", [
+    ["GSYM without, no program", { gsym: bareGsym, debuginfo }, "in_gsym", [
       ...["gsym", "executable", "debuginfo"],
     ], []],
     ["GSYM alone", { gsym: bareGsym }, "no-segments", ["gsym", "executable", "debuginfo"], ["not-found"]],
@@ -80,7 +80,7 @@ Deno.test("BinaryLoader takes GSYM, else debug file and head, else the program; 
     assertEquals(asked.map(({ item }) => item), expected, what);
     assertEquals(found.problems.map(({ reason }) => reason), problems, what);
     const known = found.symbolizer.binary(id);
-    if (known !== undefined) assertEquals(known.reconstructed, name === "in_debuginfo" && !("executable" in files));
+    if (known !== undefined) assertEquals(known.reconstructed, "debuginfo" in files && !("executable" in files));
   }
 });
 
@@ -173,13 +173,13 @@ Deno.test("a GSYM file that a server sends whole, without ranges, is read and it
 });
 
 Deno.test("the head is read as far as program headers and build ID reach, and another's is refused", async () => {
-  const { id, debuginfo } = P;
-  // Notes behind the first page, and program headers at the end.
+  const { id } = P;
+  const code = { p_type: 1, p_flags: 5, p_vaddr: 0x4010b0n, p_align: 0x1000n };
+  // Its notes stand behind the first page.
   const far = (buildId: Uint8Array) =>
-    buildElf({
-      buildId,
-      segments: [{ p_type: 1, p_flags: 5, p_vaddr: 0x4010b0n, p_align: 0x1000n, contents: new Uint8Array(9000) }],
-    });
+    buildElf({ buildId, segments: [{ ...code, contents: new Uint8Array(9000) }] });
+  const symbols = [{ name: "in_debuginfo", st_value: code.p_vaddr, st_size: 0x100n }];
+  const debuginfo = buildElf({ buildId: id, segments: [{ ...code, p_memsz: 9000n }], symbols });
   for (const [executable, problems] of [[far(id), []], [far(makeId(9)), ["wrong-build-id"]]] as const) {
     const { store, asked } = storeOf([id, { debuginfo, executable }]);
     const found = await loaded(store, [id]);
@@ -251,7 +251,7 @@ Deno.test("IDs of 8 and 16 bytes are found when asked for padded to 20, whatever
       assertEquals(new Set(asked.map((one) => one.id.length / 2)), new Set(length === 8 ? [20, 16, 8] : [20, 16]));
     }
     // A server that has no word for the padded form, and says so with an error.
-    const [, inner] = [0, storeOf([id, files[0]]).store];
+    const inner = storeOf([id, files[0]]).store;
     const strict: BinaryStore = {
       find: (asked, item, options) =>
         asked.length === 20
@@ -279,7 +279,7 @@ Deno.test("in every role: another's file, a malformed one, and one that is too l
     ["gsym", { executable: P.executable, debuginfo: P.debuginfo }, "in_debuginfo"],
     ["debuginfo", { executable: P.executable }, "in_executable"],
     ["executable", { debuginfo: P.debuginfo }, "in_debuginfo"],
-    ["executable", { gsym: P.bareGsym, debuginfo: P.debuginfo }, "in_debuginfo"],
+    ["executable", { gsym: P.bareGsym, debuginfo: P.debuginfo }, "in_gsym"],
     ["executable", {}, "no-such-binary"],
   ];
   for (const [item, good, name] of roles) {

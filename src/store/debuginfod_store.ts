@@ -107,10 +107,10 @@ function serverStore(base: string, options: DebuginfodOptions): BinaryStore {
   };
 }
 
-/** The URL, and behind `#` the path that the file has on the server's side or in its package, where it is told. */
+/** The URL, and behind `#/` the name that the file has on the server's side or in its package, where that is told. */
 function nameOf({ url, headers }: HttpAnswer): string {
   const file = headers.get("x-debuginfod-file") ?? "";
-  return /^[\x21-\x7e]{1,256}$/.test(file) ? `${url}#${file}` : url;
+  return /^[\x21-\x7e]{1,256}$/.test(file) ? `${url}#/${file.replace(/^\/+/, "")}` : url;
 }
 
 /**
@@ -126,7 +126,7 @@ function nameOf({ url, headers }: HttpAnswer): string {
  * - Sizes are those of `Content-Length`, or where the body is compressed of `X-DEBUGINFOD-SIZE`. The servers know
  *   no ranges: `source` is `undefined`.
  *
- * A file's `name` is its URL and, behind `#`, what the server calls it: `…/buildid/HEX/executable#/usr/bin/bash`.
+ * A file's `name` is its URL and, behind `#`, what the server calls it: `…/buildid/HEX/executable#/bash`.
  *
  * Source of the protocol: elfutils 0.188, doc/debuginfod.8.
  *
