@@ -5,6 +5,7 @@ const [stages, directory] = Deno.args;
 const totals = { passed: 0, failed: 0, skipped: 0 };
 
 for (const { name } of Deno.readDirSync(directory)) {
+  if (!name.endsWith(".xml")) continue;
   const report = Deno.readTextFileSync(`${directory}/${name}`);
   // Attribute values may hold a bare ">", as in the name of a step.
   for (

@@ -88,16 +88,67 @@ Deno.test("SharedCalls: who is aborted leaves, and the last one ends the call", 
   await assertRejects(() => calls.ask("c", start, askers[0].signal), Error, "first");
 });
 
-Deno.test("SharedCalls: where calls end with a request everybody has their own, and leaves at once", async () => {
+/** Runs `run` as a request of a worker that is dropped: its timers stand still for ever. */
+function dropped(run: () => unknown): void {
+  const { setInterval } = globalThis;
+  globalThis.setInterval = (() => 0) as unknown as typeof setInterval;
+  try {
+    run();
+  } finally {
+    globalThis.setInterval = setInterval;
+  }
+}
+
+/** Runs `run` some milliseconds later than it is. */
+async function later<T>(milliseconds: number, run: () => Promise<T>): Promise<T> {
+  const now = performance.now;
+  performance.now = () => now.call(performance) + milliseconds;
+  try {
+    return await run();
+  } finally {
+    performance.now = now;
+  }
+}
+
+Deno.test("SharedCalls on Workers: one call for all who ask, and another if it fails or its asker leaves", async () => {
   const calls = new SharedCalls<string, number>(true);
   let started = 0;
-  const forever = new Promise<number>(() => {}); // as a call of a request that is gone
+  const works: Deferred<number>[] = [];
+  const start = (): Promise<number> => (works[started++] = deferred<number>()).promise;
   const controller = new AbortController();
-  const lost = calls.ask("a", () => (started++, forever), controller.signal);
-  assertEquals(await calls.ask("a", () => Promise.resolve(++started)), 2);
+  const first = calls.ask("a", start, controller.signal);
+  const others = Promise.allSettled([1, 2, 3].map(() => calls.ask("a", start)));
+  await sleep(60);
+  assertEquals([started, calls.size, calls.has("a")], [1, 1, true]);
+  controller.abort(new Error("left"));
+  await assertRejects(() => first, Error, "left");
+  await sleep(80);
+  assertEquals(started, 2); // one of the others, for all of them
+  works[1].reject(new Error("failed"));
+  await sleep(80);
+  assertEquals(started, 3);
+  works[2].resolve(7);
+  assertEquals((await others).map((one) => one.status === "fulfilled" ? one.value : one.reason.message).sort(), [
+    ...[7, 7, "failed"],
+  ]);
+  const leaving = new AbortController();
+  const led = calls.ask("b", start);
+  const waits = calls.ask("b", start, leaving.signal);
+  leaving.abort(new Error("left"));
+  await assertRejects(() => waits, Error, "left");
+  works[3].resolve(8);
+  assertEquals([await led, started, calls.size], [8, 4, 0]);
+});
+
+Deno.test("SharedCalls on Workers: a call that ended without notice is begun anew, and not kept", async () => {
+  const calls = new SharedCalls<string, number>(true);
+  const forever = new Promise<number>(() => {});
+  dropped(() => void calls.ask("a", () => forever));
+  dropped(() => void calls.ask("b", () => forever));
+  const next = calls.ask("a", () => Promise.resolve(2));
+  assertEquals(await Promise.race([next, sleep(120)]), undefined);
+  assertEquals(await later(2500, () => next), 2);
   assertEquals(calls.size, 0);
-  controller.abort(new Error("gone"));
-  await assertRejects(() => lost, Error, "gone");
 });
 
 Deno.test("orAborted() lets nothing go unhandled, whichever comes first", async () => {
@@ -171,24 +222,13 @@ for (const beats of [false, true]) {
 
 Deno.test("ByteGate: work that ended without notice loses its room, waiting or inside", async () => {
   const gate = new ByteGate(10, true);
-  const { setInterval, clearInterval } = globalThis;
-  const now = performance.now;
-  let ahead = 0;
-  try {
-    // A request that is gone: its timers and promises stand still for ever.
-    globalThis.setInterval = (() => 0) as unknown as typeof setInterval;
+  dropped(() => {
     void gate.run(8, () => new Promise(() => {}), never);
     void gate.run(9, () => Promise.resolve(), never);
-    globalThis.setInterval = setInterval;
-    const next = gate.run(5, () => Promise.resolve("in"), never);
-    await sleep(120);
-    assertEquals(gate.inside, 8);
-    performance.now = () => now.call(performance) + ahead;
-    ahead = 6000;
-    assertEquals(await next, "in");
-    assertEquals(gate.inside, 0);
-  } finally {
-    Object.assign(globalThis, { setInterval, clearInterval });
-    performance.now = now;
-  }
+  });
+  const next = gate.run(5, () => Promise.resolve("in"), never);
+  await sleep(120);
+  assertEquals(gate.inside, 8);
+  assertEquals(await later(2500, () => next), "in");
+  assertEquals(gate.inside, 0);
 });

@@ -317,16 +317,16 @@ Deno.test("failures are remembered for a while, whether anything was had or not,
   const files = memoryStore();
   const { store, asked } = remembering(files);
   const symbolizer = new Symbolizer();
-  const loader = new BinaryLoader(symbolizer, store, { retryAfterMs: 40 });
+  const loader = new BinaryLoader(symbolizer, store, { retryAfterMs: 100 });
   assertEquals((await loader.load([P.id]))[0].reason, "not-found");
   const before = asked.length;
   assertEquals((await loader.load([P.id]))[0].reason, "not-found");
   assertEquals(asked.length, before);
   files.add({ buildId: P.id, item: "gsym", bytes: P.gsym });
-  await sleep(50);
+  await sleep(120);
   assertEquals(await loader.load([P.id]), []);
   assertEquals([asked.length, await nameOf(symbolizer, P.id)], [before + 1, "in_gsym"]);
-  await sleep(50);
+  await sleep(120);
   assertEquals(await loader.load([P.id]), []);
   assertEquals(asked.length, before + 1); // what is here is not asked for again
   symbolizer.evict(P.id);
@@ -340,12 +340,12 @@ Deno.test("failures are remembered for a while, whether anything was had or not,
     find: (
       ...args
     ) => (questions++, down ? Promise.reject(new StoreError("status", "status 500")) : store.find(...args)),
-  }, { retryAfterMs: 40 });
+  }, { retryAfterMs: 100 });
   assertEquals((await broken.load([P.id]))[0].reason, "status");
   const then = questions;
   assertEquals((await broken.load([P.id]))[0].reason, "status");
   assertEquals(questions, then);
-  await sleep(50);
+  await sleep(120);
   down = false;
   assertEquals(await broken.load([P.id]), []);
   // A part is missing for good: what was had is not fetched again for its sake.
@@ -353,8 +353,8 @@ Deno.test("failures are remembered for a while, whether anything was had or not,
     { buildId: P.id, item: "gsym", bytes: new Uint8Array(100) },
     { buildId: P.id, item: "debuginfo", bytes: P.debuginfo },
   ]));
-  const patient = new BinaryLoader(new Symbolizer(), partial.store, { retryAfterMs: 40 });
-  for (let i = 0; i < 3; i++, await sleep(50)) assertEquals((await patient.load([P.id]))[0].reason, "malformed");
+  const patient = new BinaryLoader(new Symbolizer(), partial.store, { retryAfterMs: 100 });
+  for (let i = 0; i < 3; i++, await sleep(120)) assertEquals((await patient.load([P.id]))[0].reason, "malformed");
   assertEquals(partial.asked.length, 3);
 });
 

@@ -233,7 +233,7 @@ class SymbolizeHandler {
     }
   }
 
-  // On Workers a request whose client has left may never run on, and would take its room with it.
+  // On Workers room is handed on by timers: too slowly for what lasts milliseconds.
   #enter<T>(room: number, work: () => Promise<T>, signal: AbortSignal): Promise<T> {
     return ENDS_WITH_REQUEST ? work() : this.#gate.run(room, work, signal);
   }

@@ -1,6 +1,6 @@
 // Owns ByteGate: a bound on the bytes that are taken in at a time, whoever asks for them.
 import { ENDS_WITH_REQUEST } from "../base/platform.ts";
-import { orAborted } from "../base/shared_calls.ts";
+import { BEAT_MS, LOST_AFTER_MS, orAborted } from "../base/shared_calls.ts";
 
 /** Work that is inside, or waits to be let in. */
 interface Lease {
@@ -11,11 +11,6 @@ interface Lease {
   /** Tells it that it is inside. */
   enter?: () => void;
 }
-
-/** How often work shows that it is still there, where it can end without notice, */
-const BEAT_MS = 100;
-/** and after how long without that it is taken to be lost. */
-const LOST_AFTER_MS = 5000;
 
 /**
  * Lets work in while what it needs adds up to no more than a limit; the others wait in order.

@@ -73,7 +73,8 @@ interface Entry {
 /**
  * A cache in front of a store. It keeps files that were read as a whole, by `bytes()`, the least recently asked for
  * making room; heads, streams and ranges pass through. Who asks for what is under way joins: the store is asked
- * once, all bytes are read once, and who gives up leaves the others theirs. Errors are never kept.
+ * once, all bytes are read once, and who gives up leaves the others theirs. On Workers, where what is under way ends
+ * with the request that began it, nobody joins. Errors are never kept.
  *
  * The bytes are those in the cache, the same array for all who ask: they must not be changed.
  *

@@ -117,7 +117,8 @@ function nameOf({ url, headers }: HttpAnswer): string {
  * Files from debuginfod servers: `GET /buildid/HEX/executable`, `debuginfo` or `section/NAME`. They have no GSYM
  * files, so that for `gsym` none is asked.
  *
- * - Who asks for what is under way joins: one request is sent. All bytes are read once, and are the same array for
+ * - Who asks for what is under way joins: one request is sent (on Workers, where it would end with the request that
+ *   began it, everybody has one). All bytes are read once, and are the same array for
  *   all who join, which must not change it; `head` reads no more than the head and cancels the rest.
  * - 404 from all servers is `undefined`, which is remembered for `negativeTtlMs`, for 4096 files at most.
  * - Build IDs are checked as by {@linkcode verifiedStore}: a server that sends something else is passed over, and

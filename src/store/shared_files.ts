@@ -247,9 +247,8 @@ class SharedHandle implements StoredFile {
 }
 
 /**
- * Whether what is shared failed for a reason of this side. Where every request has a context of its own, as in
- * Workers, what one began fails for all when it ends: its promises never settle, and to those who `joined` it, its
- * streams seem to break off.
+ * Whether what is shared failed for a reason of this side: it was ended by those who asked for it before, or, to those
+ * who `joined` them, its streams seem to break off.
  */
 function isForeign(error: unknown, joined: boolean): boolean {
   return !(error instanceof StoreError) || (joined && error.reason === "cut-short");

@@ -30,7 +30,7 @@ export interface StoredFile {
   bytes(options?: { maxBytes?: number }): Promise<Uint8Array>;
   /** All bytes as they come; once. Cancelling the stream cancels what is under way. */
   stream(): ReadableStream<Uint8Array>;
-  /** Lets go of what is under way. Can be called at any time, more than once. */
+  /** Lets go of what is under way. Can be called at any time, more than once; `source` can be read afterwards. */
   cancel(): Promise<void>;
 }
 

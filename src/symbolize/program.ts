@@ -28,8 +28,10 @@ export class Program {
   gsym: GsymLookup | undefined = undefined;
   /** Number of the call that used it last. */
   lastUsed = 0;
-  /** Calls that are adding to it just now. */
+  /** Calls that are adding to it just now, */
   adding = 0;
+  /** and when the last of them began. */
+  addingSince = 0;
   readonly #splits: DwarfSections[] = [];
   #hasAlternate = false;
   #sectionBytes = 0;

@@ -4,6 +4,13 @@ import type { BuildIdIndex } from "./build_id_index.ts";
 import type { FrameNames } from "./frame_rows.ts";
 import { Program } from "./program.ts";
 
+/** Adding that takes longer has ended without notice, as on Workers with the request that it was for. */
+const LOST_AFTER_MS = 60_000;
+
+function isBusy({ adding, addingSince }: Program): boolean {
+  return adding > 0 && performance.now() - addingSince < LOST_AFTER_MS;
+}
+
 /** The programs of a {@linkcode BuildIdIndex}'s binaries, by the same numbers. */
 export class Programs {
   readonly #index: BuildIdIndex;
@@ -75,7 +82,7 @@ export class Programs {
       if (excess <= 0) return;
       const program = this.#programs[binary.index];
       if (program?.lastUsed === this.#calls) return;
-      if (program !== undefined && program.adding > 0) continue;
+      if (program !== undefined && isBusy(program)) continue;
       excess -= this.bytesOf(binary);
       this.evict(binary.buildId);
     }

@@ -186,6 +186,7 @@ export class Symbolizer {
     program.lastUsed = this.#programs.begin();
     const { alternate } = options;
     program.adding++;
+    program.addingSince = performance.now();
     try {
       const limit = this.#maxSectionBytes;
       const used = await program.add(file, { link: debugAltLink, alternate, limit, problems });
