@@ -75,6 +75,8 @@ Deno.test("gsym says what is wrong, and leaves no half of a file behind", async 
       [["gsym", "convert", path("text"), path("text")], 2, /takes one file, not 2/],
       [["gsym", "convert", path("text"), "--version", "3"], 2, /--version is 1 or 2, not "3"/],
       [["gsym", "convert", path("text"), "--big-endian", "--little-endian"], 2, /exclude each other/],
+      [["gsym", "convert", path("text"), "--out", path("text")], 2, /--out is .*text, which would be lost/],
+      [["gsym", "convert", path("a"), "--debug", path("text"), "--out", path("text")], 2, /would be lost/],
       [["gsym", "convert", path("text")], 1, /text: e_ident.*ELF/],
       [["gsym", "convert", path("nothing")], 1, /nothing: /],
       [["gsym", "convert", path("empty")], 1, /neither symbols nor debug information/],

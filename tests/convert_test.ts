@@ -7,7 +7,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { elfToGsym, FormatError, type GsymConvertOptions, GsymReader, Symbolizer, SymbolTable } from "../mod.ts";
+import {
+  elfToGsym,
+  ET_REL,
+  FormatError,
+  type GsymConvertOptions,
+  GsymCreator,
+  GsymReader,
+  Symbolizer,
+  SymbolTable,
+} from "../mod.ts";
 import { SeededRandom } from "../src/base/random.ts";
 import { joined } from "../src/gsym/creator.ts";
 import * as dw from "../src/dwarf/constants.ts";
@@ -201,6 +210,15 @@ Deno.test("an executable brings segments and symbols, unless it is of another pr
   ]);
   await assertRejects(() => elfToGsym(debug, { executable: buildElf({ ...spec, buildId: ID }) }), RangeError);
   await assertRejects(() => elfToGsym(debug.slice(0, 10)), FormatError);
+});
+
+Deno.test("an object file is refused: its code has no addresses, and all of them would be wrong", async () => {
+  const object = program();
+  object.set([ET_REL, 0], 16); // e_type
+  const error = await assertRejects(() => elfToGsym(object), FormatError);
+  assertEquals(error.message, "e_type = 1 at offset 16: is an object file, whose code has no addresses yet");
+  const gsym = await assertRejects(() => elfToGsym(new GsymCreator().toBytes()), FormatError);
+  assertEquals(gsym.field, "e_ident");
 });
 
 Deno.test("a conversion can be given up", async () => {

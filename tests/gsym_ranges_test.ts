@@ -1,6 +1,8 @@
 // Owns tests of reading GSYM files by ranges: which reads are made, what is kept, what aborting and failing do.
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type ByteSource, byteSource, GsymReader, RangedGsym } from "../mod.ts";
+import { viewOf } from "../src/base/bytes.ts";
+import { encodeAppendix, SIZEOF_FOOTER } from "../src/gsym/appendix.ts";
 import { GsymCreator } from "../src/gsym/creator.ts";
 import { GSYM_MISS, lookupOf } from "../src/gsym/lookup.ts";
 import { type Bytes, FORMATS, functionInfo, gsymFile, sampleFile, stringTable } from "./gsym_builder.ts";
@@ -185,6 +187,17 @@ Deno.test("a failed read rejects the lookups that need it, and is not remembered
   assertEquals(await gsym.lookup(address), MEMORY.lookup(address));
   const short: ByteSource = { size: 1000, read: () => Promise.resolve(new Uint8Array(3)) };
   await assertRejects(() => RangedGsym.open(short), RangeError);
+  // What breaks the contract rejects as well: nothing hangs, nothing is thrown where nobody hears it.
+  for (const wrong of [[1, 2, 3], null, undefined, "abc"]) {
+    let reads = 0;
+    const source = byteSource(LARGE);
+    const later = await RangedGsym.open({
+      size: LARGE.length,
+      read: (offset, length) =>
+        ++reads === 1 ? source.read(offset, length) : Promise.resolve(wrong as unknown as Uint8Array),
+    });
+    await assertRejects(() => later.lookup(address), TypeError);
+  }
 });
 
 Deno.test("blocks that lie change no answer", async () => {
@@ -227,6 +240,55 @@ Deno.test("blocks that lie change no answer", async () => {
       }
     }
   }
+});
+
+Deno.test("a block that ends before it begins makes no room for a hint of any size", async () => {
+  const footer = viewOf(LARGE).getUint32(LARGE.length - SIZEOF_FOOTER, true);
+  const tables = LARGE.subarray(0, LARGE.length - footer);
+  for (const piece of ["infos", "files"] as const) {
+    const blocks = {
+      address: Float64Array.of(0, 64 * 40_000),
+      first: Uint32Array.of(0, 40_000),
+      infos: Uint32Array.of(0, 0),
+      files: Uint32Array.of(0, 0),
+      strings: Uint32Array.of(0, tables.length),
+      [piece]: Uint32Array.of(0xffff_ffff, 0),
+    };
+    const appendix = encodeAppendix({ blocks }, true);
+    const bytes = new Uint8Array(tables.length + appendix.length);
+    bytes.set(tables);
+    bytes.set(appendix, tables.length);
+    const gsym = await RangedGsym.open(byteSource(bytes));
+    const address = MEMORY.functionAddress(20_000) + 9n;
+    assertEquals(await gsym.lookup(address), MEMORY.lookup(address));
+    assert(gsym.bytesRead <= 512 * 1024, `${gsym.bytesRead} bytes`);
+  }
+});
+
+Deno.test("names and room for pages stay within limits, however long a reader is used", async () => {
+  const maxBytes = 1 << 18;
+  const gsym = await RangedGsym.open(byteSource(LARGE), { maxBytes });
+  const first = lookupOf(gsym);
+  while (first.lookup(0, 0x1009) === GSYM_MISS) await first.fetchMissing();
+  const name = first.name(1);
+  const reader = new GsymReader(LARGE);
+  let most = 0;
+  for (let from = 0; from < 12_000; from += 2000) {
+    const addresses = Array.from({ length: 2000 }, (_, i) => 0x1000n + BigInt(64 * (from + i)));
+    const found = await gsym.lookupAll(addresses);
+    assertEquals(found[1999]?.frames[0].name, `a_function_with_quite_a_long_name_${from + 1999}`);
+    assertEquals(found[1999], reader.lookup(addresses[1999]));
+    most = Math.max(most, lookupOf(gsym).names.retainedBytes);
+  }
+  assert(lookupOf(gsym) !== first && most < 2 << 20, `${most} bytes of names`);
+  assertEquals(first.functions.names[name], "a_function_with_quite_a_long_name_0");
+  assertEquals([reader.file(1), MEMORY.functionCount], ["/src/dir0/file0.c", 40_000]);
+
+  await Promise.all(Array.from({ length: 500 }, (_, i) => gsym.lookup(0x1000n + BigInt(64 * 79 * i))));
+  for (let i = 0; i < 20; i++) await gsym.lookup(0x1000n + BigInt(64 * 1999 * i));
+  const { retainedBytes, names, window } = lookupOf(gsym);
+  assert(window.pages!.roomBytes <= 4 * maxBytes, `room for ${window.pages!.roomBytes} bytes`);
+  assert(retainedBytes >= window.pages!.roomBytes + names.retainedBytes);
 });
 
 Deno.test("many lookups may miss before one fetch, as the symbolizer does it", async () => {

@@ -54,6 +54,8 @@ async function run(host: Host, parsed: ParsedArgs): Promise<number> {
 
 async function convert(host: Host, path: string, parsed: ParsedArgs): Promise<number> {
   const out = parsed.values.get("out")?.at(-1) ?? `${path}.gsym`;
+  const debug = parsed.values.get("debug")?.at(-1);
+  if (out === path || out === debug) throw new UsageError(`--out is ${out}, which would be lost`);
   const version = parsed.values.get("version")?.at(-1) ?? "1";
   if (version !== "1" && version !== "2") {
     throw new UsageError(`--version is 1 or 2, not ${JSON.stringify(version)}`);

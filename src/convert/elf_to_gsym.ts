@@ -1,6 +1,6 @@
 // Owns elfToGsym(): an ELF file with DWARF, or with symbols alone, to a GSYM file.
 import { bytesEqual } from "../base/bytes.ts";
-import { attempt, type FormatError } from "../base/format_error.ts";
+import { attempt, FormatError } from "../base/format_error.ts";
 import { readDebugAltLink } from "../elf/debug_links.ts";
 import { ElfFile } from "../elf/elf_file.ts";
 import { GsymBuilder, type GsymCreatorOptions } from "../gsym/creator_builder.ts";
@@ -9,7 +9,7 @@ import { BinaryRecord, readParts } from "../symbolize/binary.ts";
 import { codeBounds } from "../symbolize/debug_sections.ts";
 import { Program } from "../symbolize/program.ts";
 import { MAX_SEGMENTS } from "../symbolize/segments.ts";
-import { PT_LOAD } from "../uapi/elf.ts";
+import { ET_REL, PT_LOAD } from "../uapi/elf.ts";
 import { cutPieces } from "./pieces.ts";
 import { symbolSpans } from "./symbol_spans.ts";
 import { UnitFunctions } from "./unit_functions.ts";
@@ -71,14 +71,15 @@ export interface GsymConversion {
 
 /**
  * Converts a program to GSYM, so that looking an address up in the file answers as {@linkcode Symbolizer} does from
- * the program, but without columns and without the bare file names that symbol tables may have.
+ * the program, but without columns, without the bare file names that symbol tables may have, and without lines of
+ * padding behind functions.
  *
  * Reads unit by unit, and lets go of each before the next: besides the input, memory is of the order of the output.
  * Gives way to other work now and then.
  *
  * @param bytes An executable, library or separate debug file, whole; must not change meanwhile.
- * @throws {FormatError} If `bytes` or `executable` are not ELF. Malformed parts are reported, and the others
- *   converted.
+ * @throws {FormatError} If `bytes` or `executable` are not ELF, or `bytes` are an object file or kernel module, whose
+ *   code has no addresses yet. Malformed parts are reported, and the others converted.
  * @throws {RangeError} If `executable` is of another program, or the result is too large for its version.
  * @example
  * ```ts
@@ -98,6 +99,14 @@ export async function elfToGsym(bytes: Uint8Array, options: GsymConvertOptions =
   signal?.throwIfAborted();
   const problems: FormatError[] = [];
   const file = new ElfFile(bytes);
+  const { e_type } = file.ehdr;
+  if (e_type === ET_REL) {
+    throw new FormatError("is an object file, whose code has no addresses yet", {
+      offset: 16,
+      field: "e_type",
+      value: e_type,
+    });
+  }
   const executable = options.executable === undefined ? undefined : new ElfFile(options.executable);
   const files = executable === undefined ? [file] : [executable, file];
   const record = recordOf(files);

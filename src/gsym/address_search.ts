@@ -37,6 +37,11 @@ export class AddressSearch {
     this.#blocks = window.pages === undefined ? undefined : blocks;
   }
 
+  /** Where the parts of blocks of functions lie; `undefined` where nothing tells, or it was seen to be wrong. */
+  get blocks(): GsymBlocks | undefined {
+    return this.#blocks;
+  }
+
   /** Bytes from the entry read last to the address that was searched; exact below 2^53. */
   get delta(): number {
     return (this.soughtHi - this.entryHi) * 0x1_0000_0000 + (this.soughtLo - this.entryLo);
@@ -202,10 +207,13 @@ export class AddressSearch {
     for (const offsets of [blocks.infos, blocks.files, blocks.strings]) {
       pieces.push([offsets[block], offsets[block + 1]]);
     }
-    let hinted = 0;
+    let left = MOST_HINTED;
     for (const [from, end] of pieces) {
-      hinted += end - from;
-      if (end >= from && end <= window.size && hinted <= MOST_HINTED) window.want(from, end);
+      const length = end - from;
+      // In a hostile file a piece can end before it begins: that makes no room for another.
+      if (!(length > 0 && length <= left && end <= window.size)) continue;
+      left -= length;
+      window.want(from, end);
     }
   }
 

@@ -27,6 +27,8 @@ const SIGNATURE = "STACKMAP";
 /** Bytes of the footer. */
 export const SIZEOF_FOOTER = 16;
 const SIZEOF_SEGMENT = 48;
+/** An ELF file has no more. */
+const MOST_SEGMENTS = 0xffff;
 /** Bytes of a block. */
 const SIZEOF_BLOCK = 24;
 
@@ -102,6 +104,9 @@ function refuse(problem: string, field: string, offset: number, value: number): 
 function decodeSegments(bytes: Uint8Array, littleEndian: boolean, fileOffset: number): Phdr[] {
   if (bytes.length % SIZEOF_SEGMENT !== 0) {
     refuse("is no whole number of segments", "appendix segments", fileOffset, bytes.length);
+  }
+  if (bytes.length > MOST_SEGMENTS * SIZEOF_SEGMENT) {
+    refuse(`is more than ${MOST_SEGMENTS} segments`, "appendix segments", fileOffset, bytes.length);
   }
   const view = viewOf(bytes);
   const out: Phdr[] = [];

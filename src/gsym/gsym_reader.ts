@@ -55,7 +55,7 @@ export class GsymReader {
   readonly problem: FormatError | undefined;
   readonly #bytes: Uint8Array;
   readonly #header: GsymHeader;
-  readonly #lookup: GsymLookup;
+  #lookup: GsymLookup;
 
   /**
    * Opens a file.
@@ -79,6 +79,13 @@ export class GsymReader {
     keepLookup(this, this.#lookup);
   }
 
+  /** Names that were read are kept for the next call, within a limit. */
+  #begin(): GsymLookup {
+    const renewed = this.#lookup.renewed();
+    if (renewed !== this.#lookup) keepLookup(this, this.#lookup = renewed);
+    return renewed;
+  }
+
   /**
    * Looks up a virtual address.
    *
@@ -86,7 +93,7 @@ export class GsymReader {
    * @throws {FormatError} If what the file tells of the function is malformed.
    */
   lookup(address: bigint): GsymLocation | undefined {
-    const lookup = this.#lookup;
+    const lookup = this.#begin();
     lookup.lookup(Number(BigInt.asUintN(32, address >> 32n)), Number(BigInt.asUintN(32, address)));
     if (lookup.problem !== undefined) throw lookup.problem;
     return locationOf(lookup, BigInt.asUintN(64, address));
@@ -114,8 +121,8 @@ export class GsymReader {
    * @throws {FormatError} If it is malformed.
    */
   function(index: number): GsymFunctionInfo {
+    const lookup = this.#begin();
     const address = this.functionAddress(index);
-    const lookup = this.#lookup;
     const context = { bytes: this.#bytes, header: this.#header, string: (offset: number) => this.#string(offset) };
     return decodeFunctionInfo(context, lookup.search.info(index), this.#header.infoEnd, address);
   }
@@ -147,8 +154,9 @@ export class GsymReader {
    * @throws {FormatError} If there is no such entry, or it is malformed.
    */
   file(index: number): string | undefined {
-    const number = this.#lookup.names.file(index);
-    return number === 0 ? undefined : this.#lookup.files.names[number];
+    const { names, files } = this.#begin();
+    const number = names.file(index);
+    return number === 0 ? undefined : files.names[number];
   }
 }
 

@@ -17,6 +17,8 @@ export const GSYM_MISS: number = NOT_LOADED;
 /** Longest line table or inline information: a lookup takes time in proportion. Real ones stay below 1 MiB. */
 const MOST_PART = 1 << 24;
 const MOST_FRAMES = MOST_CALLS + 1;
+/** Bytes of names that are kept in any case. */
+const LEAST_NAMES = 1 << 20;
 
 /**
  * Looks addresses up. A lookup takes at most as many steps as there are bytes in the line table and the inline
@@ -32,9 +34,7 @@ export class GsymLookup {
   problem: FormatError | undefined = undefined;
   /** Frames of the last lookup. */
   length = 0;
-  /** Function of the last lookup: its index, */
-  index = -1;
-  /** and its size in bytes; 0 is up to the next. */
+  /** Size in bytes of the last lookup's function; 0 is up to the next. */
   sizeBytes = 0;
   readonly header: GsymHeader;
   readonly names: GsymNames;
@@ -116,10 +116,21 @@ export class GsymLookup {
     return window.pages.load(wanted, signal);
   }
 
-  /** Bytes kept: the file or its pages, and names. */
+  /** Bytes kept: the file or room for its pages, and names. */
   get retainedBytes(): number {
     const { window, names } = this;
-    return (window.pages?.cachedBytes ?? window.size) + window.retainedBytes + names.retainedBytes;
+    return (window.pages?.roomBytes ?? window.size) + window.retainedBytes + names.retainedBytes;
+  }
+
+  /**
+   * This one, unless the names of all its answers take as many bytes as the file, or as its pages may: then
+   * another of the same file, without names. Who looks up for weeks asks for it before each call; the numbers of
+   * earlier answers are good for the one that gave them.
+   */
+  renewed(): GsymLookup {
+    const { window, header, names, search } = this;
+    const most = Math.max(LEAST_NAMES, window.pages?.maxBytes ?? window.size);
+    return names.retainedBytes <= most ? this : new GsymLookup(window, header, search.blocks);
   }
 
   #note(error: unknown): void {
@@ -156,7 +167,6 @@ export class GsymLookup {
       if (name === 0) {
         throw new FormatError("is no name", { offset: info + 4, field: "FunctionInfo.Name", value: 0 });
       }
-      this.index = index;
       this.sizeBytes = size;
       this.#functionName = name;
       this.#parts(info + 4 + wordSize, offset);

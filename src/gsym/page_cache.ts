@@ -36,8 +36,11 @@ interface Read {
 const PAGES_OF_SLAB = 16;
 /** Missing pages that are this many pages apart are read together, with what is between. */
 const MOST_GAP = 1;
-/** Who waits longer has ended without notice, see {@linkcode ENDS_WITH_REQUEST}: pages are not kept for it. */
-const LOST_AFTER_MS = 60_000;
+/**
+ * For who waits longer pages are not kept: it has ended without notice, see {@linkcode ENDS_WITH_REQUEST}, or its read
+ * hangs, and all that others use meanwhile would stay. If it does go on, it fetches again what it lacks.
+ */
+const LOST_AFTER_MS = 10_000;
 
 /** First and last of pages that are read together. @param pages Ascending. */
 function runsOf(pages: readonly number[]): [number, number][] {
@@ -62,6 +65,8 @@ export class PageCache {
   requests = 0;
   bytesRead = 0;
   cachedBytes = 0;
+  /** Bytes that there is room for, used or not. */
+  roomBytes = 0;
   readonly #pages = new Map<number, Page>();
   /** Room that is not used. Given out again: pages come and go, and their memory would be freed late. */
   readonly #free: Page[] = [];
@@ -200,9 +205,11 @@ export class PageCache {
       }
       return [...waiting];
     };
-    this.#fetch(offset, end - offset, read.controller.signal).then(
-      (bytes) => {
-        this.#insert(slots[0].page, bytes);
+    this.#fetch(offset, end - offset, read.controller.signal).then((bytes) =>
+      // There may be no memory for them: that, too, is told to those who wait.
+      this.#insert(slots[0].page, bytes)
+    ).then(
+      () => {
         for (const ticket of over()) {
           for (const slot of slots) ticket.slots.delete(slot);
           if (ticket.slots.size === 0) ticket.settle();
@@ -218,6 +225,7 @@ export class PageCache {
     signal?.throwIfAborted();
     this.requests++;
     const bytes = await this.source.read(offset, length, { signal });
+    if (!(bytes instanceof Uint8Array)) throw new TypeError("the source gave no Uint8Array");
     if (bytes.length !== length) {
       throw new RangeError(`the source gave ${bytes.length} bytes where ${length} at ${offset} were asked for`);
     }
@@ -242,6 +250,7 @@ export class PageCache {
   #allocate(): Page {
     const { pageSize } = this;
     const slab = new Uint8Array(pageSize * PAGES_OF_SLAB);
+    this.roomBytes += slab.length;
     for (let at = 0; at < slab.length; at += pageSize) {
       const bytes = slab.subarray(at, at + pageSize);
       this.#free.push({ bytes, view: viewOf(bytes), used: 0 });
@@ -259,10 +268,16 @@ export class PageCache {
     }
     const loose = [...this.#pages].filter(([, { used }]) => used < pinned).sort((a, b) => a[1].used - b[1].used);
     for (const [number, page] of loose) {
-      if (this.cachedBytes <= this.maxBytes - this.maxBytes / 8) return;
+      if (this.cachedBytes <= this.maxBytes - this.maxBytes / 8) break;
       this.#pages.delete(number);
       this.#free.push(page);
       this.cachedBytes -= page.bytes.length;
+    }
+    // What many callers at once needed is not kept for the next few.
+    const room = Math.max(0, this.maxBytes - this.cachedBytes) / this.pageSize + PAGES_OF_SLAB;
+    if (this.#free.length > room) {
+      const dropped = this.#free.splice(0, this.#free.length - Math.floor(room));
+      this.roomBytes -= dropped.length * this.pageSize;
     }
   }
 }

@@ -1,6 +1,7 @@
 // Owns RangedGsym: a GSYM file that is read by ranges, few bytes for each address.
 import type { ByteSource } from "../base/byte_source.ts";
 import { attempt, type FormatError } from "../base/format_error.ts";
+import { ENDS_WITH_REQUEST } from "../base/platform.ts";
 import type { Phdr } from "../elf/headers.ts";
 import { appendixSize, decodeAppendix, type GsymAppendix } from "./appendix.ts";
 import { baseAddressOf, checkAppendix } from "./gsym_reader.ts";
@@ -17,7 +18,7 @@ const MOST_LOOKUPS = 64;
 
 /** How a {@linkcode RangedGsym} reads. */
 export interface RangedGsymOptions {
-  /** Bytes of pages that are kept, about; 16 MiB by default. */
+  /** Bytes of pages that are kept, about; 16 MiB by default. Names may take as much again. */
   maxBytes?: number;
   /** Bytes of a page, a power of two from 512 on; 4,096 by default. */
   pageSize?: number;
@@ -59,7 +60,7 @@ export class RangedGsym {
   /** Why the file's appendix can't be read; all else can. */
   readonly problem: FormatError | undefined;
   readonly #pages: PageCache;
-  readonly #lookup: GsymLookup;
+  #lookup: GsymLookup;
   #running = 0;
   readonly #waiting: (() => void)[] = [];
 
@@ -170,7 +171,8 @@ export class RangedGsym {
 
   /** Runs lookups; returns the pages that they miss, apart from what others have missed before. */
   #run(addresses: readonly bigint[], each: (found: number, index: number) => void): Set<number> {
-    const lookup = this.#lookup;
+    const lookup = this.#lookup.renewed();
+    if (lookup !== this.#lookup) keepLookup(this, this.#lookup = lookup);
     const { window } = lookup;
     const others = window.wanted;
     const own = new Set<number>();
@@ -189,7 +191,8 @@ export class RangedGsym {
   /** Waits for a place among those that run. */
   #enter(signal: AbortSignal | undefined): Promise<void> {
     if (signal?.aborted) return Promise.reject(signal.reason);
-    if (this.#running < MOST_LOOKUPS) {
+    // A lookup that ends without notice would keep its place for ever.
+    if (ENDS_WITH_REQUEST || this.#running < MOST_LOOKUPS) {
       this.#running++;
       return Promise.resolve();
     }

@@ -97,11 +97,11 @@ export class GsymNames {
     for (let length = Math.min(window.restOfPage(from), most);;) {
       const at = window.at(from, length, "StringTable");
       if (at < 0) return false;
-      const { bytes } = window;
-      const zero = bytes.indexOf(0, at);
-      if ((zero >= 0 && zero < at + length) || length === most) {
-        const end = zero >= 0 && zero < at + length ? zero : at + length;
-        this.#text = stringAt(bytes.subarray(at, end), 0, MOST_STRING);
+      // No search beyond: of a hostile file all the rest may be without a zero.
+      const bytes = window.bytes.subarray(at, at + length);
+      const zero = bytes.indexOf(0);
+      if (zero >= 0 || length === most) {
+        this.#text = stringAt(zero < 0 ? bytes : bytes.subarray(0, zero), 0, MOST_STRING);
         return true;
       }
       length = Math.min(most, length + (window.pages?.pageSize ?? most));
