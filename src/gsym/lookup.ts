@@ -15,14 +15,14 @@ import { NOT_LOADED, type Window } from "./window.ts";
 export const GSYM_MISS: number = NOT_LOADED;
 
 /** Longest line table or inline information: a lookup takes time in proportion. Real ones stay below 1 MiB. */
-const MOST_PART = 1 << 24;
+const MOST_PART = 1 << 22;
 const MOST_FRAMES = MOST_CALLS + 1;
 /** Bytes of names that are kept in any case. */
 const LEAST_NAMES = 1 << 20;
 
 /**
  * Looks addresses up. A lookup takes at most as many steps as there are bytes in the line table and the inline
- * information of one function, each of them 16 MiB at most (in pages, half of what the cache may hold), and
+ * information of one function, each of them 4 MiB at most (in pages, half of what the cache may hold), and
  * allocates nothing once its names have been seen.
  */
 export class GsymLookup {

@@ -19,8 +19,15 @@ const RESOLVED = 0;
 
 /** Addresses whose missing parts are fetched at once: bounds what has to be in memory at a time. */
 const WAVE = 64;
-/** Rounds of fetching for one address: a lookup goes through five tables, whose parts it names one after the other. */
+/**
+ * Rounds of fetching after none of which an address could be answered. A lookup goes through five tables, whose parts it
+ * names one after the other; those that find no room in a small cache wait for others to be answered.
+ */
 const MOST_ROUNDS = 64;
+/** Milliseconds of work after which others get a turn, and the signal is looked at. */
+const TURN_MS = 20;
+/** Lookups between two looks at the clock. */
+const LOOKUPS_OF_TURN = 64;
 
 /** What {@linkcode lookUpAll} finds. */
 export interface FoundFrames {
@@ -67,22 +74,47 @@ export async function lookUpAndFetch(
 ): Promise<FoundFrames> {
   const batch = new Batch(resolved, innermost, programOf);
   const order = sorted(resolved, innermost);
+  const turn = new Turn(signal);
   let missing: number[] = [];
   for (let k = 0; k < order.length; k++) {
     batch.take(order[k]);
     if (resolved.reason[order[k]] === NOT_LOADED) missing.push(order[k]);
+    if (k % LOOKUPS_OF_TURN === 0) await turn.give();
     // Equal addresses stand together: they are one address to fetch for, but each is to be taken again.
     if (batch.misses < WAVE && k < order.length - 1) continue;
-    for (let round = 0; missing.length > 0 && round < MOST_ROUNDS; round++) {
-      await batch.fetchMissing(missing, signal);
+    for (let inVain = 0; inVain < MOST_ROUNDS;) {
+      // What failed once would most likely fail again, after as long a wait.
       missing = missing.filter((i) => !batch.failures.has(resolved.binary[i]));
+      if (missing.length === 0) break;
+      await batch.fetchMissing(missing, signal);
+      const before = missing.length;
       for (const i of missing) batch.take(i);
       missing = missing.filter((i) => resolved.reason[i] === NOT_LOADED);
+      inVain = missing.length < before ? 0 : inVain + 1;
+      await turn.give();
     }
     missing = [];
     batch.misses = 0;
   }
   return batch;
+}
+
+/** Long work in turns: a line table made to be long takes its time at each address. */
+class Turn {
+  readonly #signal: AbortSignal | undefined;
+  #since = performance.now();
+
+  constructor(signal: AbortSignal | undefined) {
+    this.#signal = signal;
+  }
+
+  /** Gives others a turn if this one was long; rejects with the signal's reason once that is aborted. */
+  async give(): Promise<void> {
+    if (performance.now() - this.#since < TURN_MS) return;
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    this.#since = performance.now();
+    this.#signal?.throwIfAborted();
+  }
 }
 
 class Batch implements FoundFrames {

@@ -42,7 +42,10 @@ export class Programs {
   /** What is known of a binary, for call number `call`, which uses it. */
   names(index: number, call: number): FrameNames {
     const program = this.#programs[index];
-    if (program !== undefined) program.lastUsed = call;
+    if (program !== undefined) {
+      program.lastUsed = call;
+      program.gsym = program.gsym?.renewed();
+    }
     return { symbols: this.#index.binaries[index].symbols, dwarf: program?.dwarf, gsym: program?.gsym };
   }
 

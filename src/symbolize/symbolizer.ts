@@ -6,7 +6,7 @@ import { ElfFile } from "../elf/elf_file.ts";
 import type { Phdr } from "../elf/headers.ts";
 import { GsymReader, isGsym } from "../gsym/gsym_reader.ts";
 import { lookupOf } from "../gsym/lookup.ts";
-import type { RangedGsym } from "../gsym/ranged_gsym.ts";
+import { RangedGsym } from "../gsym/ranged_gsym.ts";
 import type { BinaryRecord, IndexedBinary } from "./binary.ts";
 import { type FoundFrames, lookUpAll, lookUpAndFetch } from "./batch.ts";
 import { addKnownSegments, type AddResult, BuildIdIndex, noSymbolReason } from "./build_id_index.ts";
@@ -115,7 +115,8 @@ export class Symbolizer {
     file: Uint8Array | RangedGsym,
     options: { name?: string; buildId?: Uint8Array; alternate?: Uint8Array } = {},
   ): Promise<SymbolizerAddResult> {
-    if (!(file instanceof Uint8Array)) return this.#addGsym(file, options);
+    if (file instanceof RangedGsym) return this.#addGsym(file, options);
+    if (!(file instanceof Uint8Array)) throw new TypeError("a file is a Uint8Array or a RangedGsym");
     return isGsym(file) ? this.#addGsym(new GsymReader(file), options) : await this.#addElf(file, options);
   }
 
