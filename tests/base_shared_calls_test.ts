@@ -1,6 +1,7 @@
 // Owns the tests of SharedCalls and ByteGate: who joins, who leaves, what is kept afterwards, and in which order.
 import { assertEquals, assertRejects } from "@std/assert";
-import { orAborted, SharedCalls } from "../src/base/shared_calls.ts";
+import { orAborted } from "../src/base/abort.ts";
+import { SharedCalls } from "../src/base/shared_calls.ts";
 import { ByteGate } from "../src/store/byte_gate.ts";
 import { sleep } from "./store_server.ts";
 

@@ -79,6 +79,8 @@ Deno.test("one range of a file can be had: 206 for its bytes, 416 outside of it"
   const reader = (await ask(`/buildid/${HEX}/debuginfo`, range, make({ store }))).body!.getReader();
   await reader.read();
   await reader.cancel();
+  const changed = await ask(`/buildid/${HEX}/executable`, { headers: { range: "bytes=0-3", "if-range": '"x"' } });
+  assertEquals([changed.status, (await bodyOf(changed)).length], [200, size]);
 });
 
 Deno.test("nothing that is no build ID or item comes near the store", async () => {

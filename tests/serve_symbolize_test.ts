@@ -1,9 +1,10 @@
 // symbolizeHandler(): bodies and answers, errors, tokens, CORS, problems, cancellation, metrics; without a server.
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { gunzipSync, gzipSync } from "node:zlib";
 import {
   type BinaryStore,
   encodePprof,
+  type IndexedBinary,
   memoryStore,
   type SymbolizeAnswer,
   symbolizeHandler,
@@ -12,6 +13,7 @@ import {
 } from "../mod.ts";
 import { StoreError } from "../src/store/store.ts";
 import { toHex } from "../src/base/bytes.ts";
+import { baseName, moduleName } from "../src/serve/answer.ts";
 import {
   archive,
   asBigEndian,
@@ -123,6 +125,30 @@ Deno.test("POST /symbolize tells of each frame what is known, and why the rest i
   assertEquals(frames[3], { ip: "0xffffffff81000000", reason: "no-build-id" });
   assertEquals(missing, []);
   assertEquals(problems.map(({ buildId, reason }) => [buildId, reason]), [["abcd".padEnd(40, "0"), "not-found"]]);
+});
+
+Deno.test("JSON of many objects and lists, which cost far more than their characters, is refused unread", async () => {
+  const handler = make({ limits: { maxStacks: 10, maxFrames: 10 } });
+  const ask = async (text: string) => (await handler(post(text, JSON_TYPE))).status;
+  const nested = (count: number) => `{"stacks":[],"more":${"[".repeat(count)}${"]".repeat(count)}}`;
+  assertEquals(await ask(nested(100)), 200);
+  assertEquals(await ask(nested(100_000)), 413);
+  assertEquals(await ask(`{"stacks":[${"{},".repeat(100_000)}{}]}`), 413);
+});
+
+Deno.test("programs of a debuginfod are called by the names it tells, others by their paths", () => {
+  const names: [string, string | undefined][] = [
+    ["https://d.example/buildid/abcd/executable#/bash", "bash"],
+    ["https://d.example/buildid/abcd/debuginfo#/usr/lib/debug/.build-id/ab/cdef0123456789.debug", undefined],
+    ["https://d.example/buildid/abcd/executable", undefined],
+    ["https://b.example/libx.so?…", "libx.so"],
+    ["/home/me/c#/prog?", "prog?"],
+    ["memory:abcd/gsym", undefined],
+    ["", undefined],
+  ];
+  for (const [name, base] of names) assertEquals(baseName(name), base);
+  const file = { name: names[2][0], files: [names[2][0], names[1][0], names[0][0]] } as unknown as IndexedBinary;
+  assertEquals(moduleName(file), "bash");
 });
 
 Deno.test("POST /symbolize answers folded stacks and pprof, by query or Accept", async () => {
@@ -301,7 +327,7 @@ Deno.test("a token protects everything but /healthz; wrong, short, long, absent 
   const health = await handler(new Request("http://x/healthz"));
   assertEquals([health.status, await health.text()], [200, "ok\n"]);
   assertEquals(await (await handler(new Request("http://x/healthz", { method: "HEAD" }))).text(), "");
-  for (const token of ["", [], ["a", ""]]) {
+  for (const token of ["", [], ["a", ""], "two words", "caf\u00e9"]) {
     let thrown: unknown;
     try {
       make({ token });
@@ -332,6 +358,12 @@ Deno.test("pages of the origins named may read answers, and no others", async ()
   );
   const none = await ask(make(), "https://a.example");
   assertEquals([none.status, none.headers.get("access-control-allow-origin")], [405, null]);
+  make({ cors: ["null", "http://localhost:8000", "chrome-extension://abc"] });
+  for (
+    const cors of ["https://a.example" as "*", ["*"], ["https://a.example/"], ["a.example"], ["https://A.example"]]
+  ) {
+    assertThrows(() => make({ cors }), RangeError, "cors");
+  }
 });
 
 Deno.test("the prefix stands before all paths", async () => {

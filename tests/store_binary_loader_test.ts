@@ -301,6 +301,12 @@ Deno.test("in every role: another's file, a malformed one, and one that is too l
       assertEquals([checked.names, reasons(checked.problems)], [[name], { [toHex(id)]: "wrong-build-id" }]);
     }
   }
+  // A program without a build ID is not the one that was asked for, whatever segments it has.
+  const nameless = P.executable.map((byte, i, all) =>
+    byte === 0x47 && all[i + 1] === 0x4e && all[i + 2] === 0x55 ? 0 : byte
+  );
+  const unnamed = await loaded(storeOf([id, { executable: nameless, gsym: P.bareGsym }]).store, [id]);
+  assertEquals([unnamed.names, reasons(unnamed.problems)], [["no-segments"], { [toHex(id)]: "wrong-build-id" }]);
   const large = makeProgram(id, 100_000).executable;
   const options = { maxFileBytes: 20_000 };
   const tooLarge = await loaded(storeOf([id, { executable: large }]).store, [id], options);

@@ -429,6 +429,43 @@ Deno.test("stream() gives the whole file, to one and to several", async () => {
   });
 });
 
+Deno.test("streams of a large file are opened for each who asks: it is never in memory as a whole", async () => {
+  const CHUNK = 1 << 20, COUNT = 12;
+  let requests = 0, sent = 0;
+  const fetch = () => {
+    requests++;
+    let n = 0;
+    const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+      pull(controller) {
+        const chunk = new Uint8Array(CHUNK);
+        if (n === 0) chunk.set(FILE);
+        controller.enqueue(chunk);
+        sent++;
+        if (++n === COUNT) controller.close();
+      },
+    }, { highWaterMark: 0 });
+    return Promise.resolve(new Response(body, { headers: { "content-length": `${COUNT * CHUNK}` } }));
+  };
+  const one = store("https://d.example", { fetch });
+  const files = await Promise.all([1, 2].map(() => one.find(BUILD_ID, "executable")));
+  assertEquals(requests, 1);
+  const readers = files.map((file) => file!.stream().getReader());
+  for (const reader of readers) assertEquals((await reader.read()).value?.length, CHUNK);
+  assert(sent <= 4, `${sent}`);
+  assertEquals(requests <= 3, true);
+  await readers[0].cancel();
+  let length = CHUNK;
+  for (let read = await readers[1].read(); !read.done; read = await readers[1].read()) length += read.value.length;
+  assertEquals(length, COUNT * CHUNK);
+});
+
+Deno.test("times without end are none that end at once", async () => {
+  await withServer((response) => void setTimeout(() => response.end(FILE), 20), async ({ url }) => {
+    const file = await find(url, { timeoutMs: Infinity, stallMs: Infinity });
+    assertEquals((await file!.bytes()).length, FILE.length);
+  });
+});
+
 Deno.test("a section that a server doesn't know is taken from the file, if that is wanted", async () => {
   await withServer((response, request, n) => {
     if (request.url!.includes("/section/")) status(n % 2 === 0 ? 400 : 404)(response, request, n);

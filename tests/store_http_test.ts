@@ -1,6 +1,6 @@
 // Owns the tests of the store over HTTP with ranges, against servers that have them, have not, or get them wrong.
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { type BinaryStore, httpStore, type HttpStoreOptions, type StoreItem } from "../mod.ts";
+import { type BinaryStore, httpStore, type HttpStoreOptions, StoreError, type StoreItem } from "../mod.ts";
 import { encodeAppendix } from "../src/gsym/appendix.ts";
 import { concat } from "./elf_builder.ts";
 import { type Answer, BUILD_ID, fails, HEX, program, ranged, sleep, until, withServer } from "./store_server.ts";
@@ -36,6 +36,23 @@ function gsymV2(buildId: Uint8Array, at: number = 60): Uint8Array {
   bytes.set(buildId, at);
   return bytes;
 }
+
+Deno.test("names and messages tell no password, and no query, which can be a signature", async () => {
+  const url = "https://me:pw@b.example/x?signature=abc";
+  const refusing = (): Promise<Response> => Promise.reject(new TypeError(`error sending request for url (${url})`));
+  for (const fetch of [refusing, () => Promise.resolve(new Response(null, { status: 500 }))]) {
+    const error = await store("", { url: () => url, retries: 0, fetch }).find(BUILD_ID, "executable").catch((e) =>
+      e
+    );
+    assert(error instanceof StoreError);
+    assertStringIncludes(error.message, "https://b.example/x?…");
+    assert(!/pw|abc/.test(error.message), error.message);
+  }
+  const fetch = () => Promise.resolve(new Response(FILE.slice()));
+  const file = await store("", { url: () => url, fetch }).find(BUILD_ID, "executable");
+  assertEquals(file?.name, "https://b.example/x?…");
+  await file?.cancel();
+});
 
 Deno.test("httpStore() learns size and head from its first request, and reads exact ranges", async () => {
   await withServer(ranged(FILE, ETAG), async ({ url, requests }) => {

@@ -24,7 +24,7 @@ if (servers === undefined) throw new Error("DEBUGINFOD_URLS says which debuginfo
 
 const handler = symbolizeHandler({
   store: cachedStore(debuginfodStore({ servers }), { maxBytes: 64 << 20 }),
-  ...(token === undefined ? {} : { token }),
+  token, // without one everybody may ask
   onError: (error) => console.error(error),
 });
 

@@ -11,7 +11,7 @@ const token = Deno.env.get("TOKEN");
 
 const handler = symbolizeHandler({
   store: cachedStore(debuginfodStore({ servers }), { maxBytes: 64 << 20 }),
-  ...(token === undefined ? {} : { token }),
+  token, // without one everybody may ask
   onError: (error) => console.error(error),
 });
 

@@ -1,4 +1,5 @@
-// A symbolization service on Cloudflare Workers. DEBUGINFOD_URLS and TOKEN are variables of the worker. With GSYM files in
+// A symbolization service on Cloudflare Workers. DEBUGINFOD_URLS and TOKEN are variables of the worker;
+// without TOKEN everybody may ask. With GSYM files in
 // an R2 bucket (`ID.gsym`, written by `gsym convert`), bind it as SYMBOLS: a lookup then reads some ten kilobytes of them.
 //
 // Elsewhere import from "@bpf/stackmap".
@@ -53,7 +54,7 @@ function makeHandler({ DEBUGINFOD_URLS, TOKEN, SYMBOLS }: Env): (request: Reques
   if (DEBUGINFOD_URLS !== undefined) {
     stores.push(cachedStore(debuginfodStore({ servers: DEBUGINFOD_URLS }), { maxBytes: 16 << 20 }));
   }
-  return symbolizeHandler({ store: inOrderStore(...stores), ...(TOKEN === undefined ? {} : { token: TOKEN }) });
+  return symbolizeHandler({ store: inOrderStore(...stores), token: TOKEN });
 }
 
 let handler: ((request: Request) => Promise<Response>) | undefined;

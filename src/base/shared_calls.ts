@@ -1,4 +1,5 @@
 // Owns SharedCalls: one asynchronous call for all who ask for the same at the same time.
+import { orAborted } from "./abort.ts";
 import { ENDS_WITH_REQUEST } from "./platform.ts";
 
 /** Where work can end without notice, how often it shows that it is still there, in milliseconds, */
@@ -61,7 +62,7 @@ export class SharedCalls<K, T> {
     const call = this.#calls.get(key) ?? this.#begin(key, start);
     call.waiting++;
     try {
-      return await (signal === undefined ? call.promise : orAborted(call.promise, signal));
+      return await orAborted(call.promise, signal);
     } finally {
       if (--call.waiting === 0 && !call.ended) {
         // Wanted by nobody any more: who asks from now on starts anew.
@@ -129,17 +130,4 @@ async function pause(ms: number, signal: AbortSignal): Promise<void> {
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** What `promise` gives, or the signal's reason as soon as it is aborted. */
-export function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    if (signal.aborted) {
-      promise.catch(() => {}); // nobody is left to hear of it
-      return abort();
-    }
-    signal.addEventListener("abort", abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-  });
 }

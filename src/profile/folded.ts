@@ -163,24 +163,24 @@ class StackLines {
       innermost,
     };
     const names = this.#name(frame);
-    if (names === undefined || typeof names === "string") return clean(names || frameFallbackName(frame));
-    if (names.length === 0) return clean(frameFallbackName(frame));
-    return names.map((name) => clean(name || "[unknown]")).reverse().join(";");
+    if (names === undefined || typeof names === "string") return foldedName(names || frameFallbackName(frame));
+    if (names.length === 0) return foldedName(frameFallbackName(frame));
+    return names.map((name) => foldedName(name || "[unknown]")).reverse().join(";");
   }
 }
 
-/** A name as the format can hold it. */
-function clean(name: string): string {
+/** A name as the format can hold it, which has no escapes; cut, since a stack repeats names as often as it likes. */
+export function foldedName(name: string): string {
   // deno-lint-ignore no-control-regex
-  return shorten(name).replace(/;/g, ":").replace(/[\u0000-\u001f\u007f]+/g, " ");
+  return cutName(name, MOST_CHARACTERS).replace(/;/g, ":").replace(/[\u0000-\u001f\u007f]+/g, " ");
 }
 
 const MOST_CHARACTERS = 1024;
 
-// A name that is not too long for a line with many of them; different names stay different.
-function shorten(name: string): string {
-  if (name.length <= MOST_CHARACTERS) return name;
+/** A name of at most so many characters; different names stay different but for a hash's chance. */
+export function cutName(name: string, most: number): string {
+  if (name.length <= most) return name;
   let hash = 0x811c9dc5; // FNV-1a over UTF-16 code units
   for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x0100_0193);
-  return `${name.slice(0, 1000)}…${(hash >>> 0).toString(16).padStart(8, "0")}`;
+  return `${name.slice(0, most - 24)}…${(hash >>> 0).toString(16).padStart(8, "0")}`;
 }

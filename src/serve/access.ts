@@ -8,11 +8,16 @@ export interface AccessOptions {
    * no CORS headers are sent.
    */
   cors?: "*" | readonly string[];
-  /** Who knows one of these may ask (`Authorization: Bearer TOKEN`). Without it everybody may. */
-  token?: string | readonly string[];
+  /** Who knows one of these may ask (`Authorization: Bearer TOKEN`): visible ASCII. Without it everybody may. */
+  token?: string | readonly string[] | undefined;
 }
 
 const encoder = new TextEncoder();
+
+/** What can stand in the header behind `Bearer`. */
+const TOKEN = /^[\x21-\x7e]+$/;
+/** What browsers send as `Origin`: no path, not even a slash, and nothing in capitals. */
+const ORIGIN = /^(?:null|[a-z][a-z\d+.-]*:\/\/[^\s/?#A-Z]+)$/;
 
 /** Checks tokens and origins. */
 export class Access {
@@ -21,12 +26,21 @@ export class Access {
   #hashes: Uint8Array[] | undefined;
   readonly #cors: "*" | readonly string[] | undefined;
 
-  /** @throws {RangeError} For an empty token, and for a list of none: neither can be meant. */
+  /** @throws {RangeError} For tokens and origins that no request can have: they can't be meant. */
   constructor({ token, cors }: AccessOptions) {
+    if (
+      cors !== undefined && cors !== "*" && !(Array.isArray(cors) && cors.every((origin) => ORIGIN.test(origin)))
+    ) {
+      throw new RangeError(
+        `cors must be "*" or a list of origins like "https://a.example", not ${JSON.stringify(cors)}`,
+      );
+    }
     this.#cors = cors;
     if (token === undefined) return;
     this.#tokens = typeof token === "string" ? [token] : [...token];
-    if (this.#tokens.length === 0 || this.#tokens.includes("")) throw new RangeError("token must not be empty");
+    if (this.#tokens.length === 0 || !this.#tokens.every((one) => TOKEN.test(one))) {
+      throw new RangeError("token must not be empty, and of visible ASCII characters alone");
+    }
   }
 
   /**

@@ -1,6 +1,7 @@
 // Owns answers as text: JSON and folded stacks, made piece by piece, and pieces as the body of a response.
 import { toHex } from "../base/bytes.ts";
 import { buildIdAt, STACK_STATUS_OTHER } from "../dump/columns.ts";
+import { cutName, foldedName } from "../profile/folded.ts";
 import type { DistinctFrames } from "../profile/pprof_frames.ts";
 import type { BinaryProblem } from "../store/binary_loader.ts";
 import type { IndexedBinary } from "../symbolize/binary.ts";
@@ -23,30 +24,34 @@ export interface Answer {
 const PIECE = 1 << 16;
 /** Names over this are cut: templates and hostile files make longer ones, which every frame would repeat. */
 const MOST_NAME = 4096;
-/** The same for folded stacks, where each stack repeats them. */
-const MOST_LABEL = 1024;
-
-// The format of folded stacks has no escapes.
-// deno-lint-ignore no-control-regex
-const CONTROL = /[\u0000-\u001f\u007f]+/g;
-
-/** A name that is not too long; different names stay different but for a hash's chance. */
-function cut(name: string, most: number): string {
-  if (name.length <= most) return name;
-  let hash = 0x811c9dc5; // FNV-1a over UTF-16 code units
-  for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x0100_0193);
-  return `${name.slice(0, most - 24)}…${(hash >>> 0).toString(16).padStart(8, "0")}`;
-}
 
 function hex64(hi: number, lo: number): string {
   return hi === 0 ? `0x${lo.toString(16)}` : `0x${hi.toString(16)}${lo.toString(16).padStart(8, "0")}`;
 }
 
-/** The last part of a path or URL; `undefined` where that names no program: those of stores mostly do not. */
-export function baseName(name: string | undefined): string | undefined {
-  const base = (name ?? "").replace(/[?#].*$/s, "").replace(/^.*[\\/]/s, "");
+/**
+ * The last part of a path or URL, of one with `#/` that of what follows: what the debuginfod server called the file.
+ * `undefined` where that names no program: those of stores mostly do not.
+ */
+export function baseName(name: string = ""): string | undefined {
+  const isUrl = /^[a-z][a-z0-9+.-]*:\/\//i.test(name);
+  const path = isUrl && name.includes("#/")
+    ? name.slice(name.indexOf("#/"))
+    : isUrl
+    ? name.replace(/[?#].*$/s, "")
+    : name;
+  const base = path.replace(/^.*[\\/]/s, "");
   const ofStore = /^(?:|executable|debuginfo|gsym|[0-9a-f]{8,}(?:\.\w+)?)$/i;
   return ofStore.test(base) ? undefined : base;
+}
+
+/** What a program or library is called: by the first of its files whose name tells. */
+export function moduleName({ name, files }: IndexedBinary): string | undefined {
+  for (const file of [name, ...files.slice(0, 8)]) {
+    const base = baseName(file);
+    if (base !== undefined) return base;
+  }
+  return undefined;
 }
 
 /** Frames of an answer, each made into text once. */
@@ -81,9 +86,9 @@ class Frames {
     let text = this.#modules.get(id);
     if (text === undefined) {
       const binary = this.#answer.binaries[index];
-      const module = baseName(binary?.name);
+      const module = binary && moduleName(binary);
       text = `"buildId":"${toHex(binary?.buildId ?? buildIdAt(this.#answer.stacks.columns, id))}"`;
-      if (module !== undefined) text = `"module":${JSON.stringify(cut(module, MOST_NAME))},${text}`;
+      if (module !== undefined) text = `"module":${JSON.stringify(cutName(module, MOST_NAME))},${text}`;
       this.#modules.set(id, text);
     }
     return text;
@@ -101,14 +106,14 @@ class Frames {
       text += k === 0 ? "{" : ",{";
       const name = this.name(r);
       const linkageName = symbolized.name(r);
-      if (name !== undefined) text += `"function":${JSON.stringify(cut(name, MOST_NAME))},`;
+      if (name !== undefined) text += `"function":${JSON.stringify(cutName(name, MOST_NAME))},`;
       if (linkageName !== undefined && linkageName !== name) {
-        text += `"linkageName":${JSON.stringify(cut(linkageName, MOST_NAME))},`;
+        text += `"linkageName":${JSON.stringify(cutName(linkageName, MOST_NAME))},`;
       }
       const file = symbolized.file(r);
       const line = symbolized.line(r) ?? 0;
       const column = symbolized.column(r) ?? 0;
-      if (file !== undefined) text += `"file":${JSON.stringify(cut(file, MOST_NAME))},`;
+      if (file !== undefined) text += `"file":${JSON.stringify(cutName(file, MOST_NAME))},`;
       if (line > 0) text += `"line":${line},`;
       if (column > 0) text += `"column":${column},`;
       if (symbolized.inlined(r)) text += `"inlined":true,`;
@@ -119,7 +124,7 @@ class Frames {
 
   /** What a function is called in a folded stack. */
   label(row: number): string {
-    return cut(this.name(row) || "[unknown]", MOST_LABEL).replace(/;/g, ":").replace(CONTROL, " ");
+    return foldedName(this.name(row) || "[unknown]");
   }
 
   /** What a frame is called there that has no function: the same as frameFallbackName() says. */
@@ -231,7 +236,9 @@ export function* jsonPieces(answer: Answer): Generator<string> {
     }
   }
   const told = problems.map(({ buildId, reason, message }) =>
-    `\n{"buildId":"${toHex(buildId)}","reason":"${reason}","message":${JSON.stringify(cut(message, MOST_NAME))}}`
+    `\n{"buildId":"${toHex(buildId)}","reason":"${reason}","message":${
+      JSON.stringify(cutName(message, MOST_NAME))
+    }}`
   );
   yield `${piece}],\n"problems":[${told.join()}]}\n`;
 }

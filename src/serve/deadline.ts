@@ -1,7 +1,5 @@
 // Owns Deadline: a signal for all the work of one request, that ends with the request or after a time.
-
-/** Timers of more fire at once. */
-const MOST_MILLISECONDS = 2 ** 31 - 1;
+import { MOST_TIMER_MS } from "../base/abort.ts";
 
 /** When the work of a request has to end. */
 export class Deadline {
@@ -23,7 +21,7 @@ export class Deadline {
     const timer = setTimeout(() => {
       this.timedOut = true;
       controller.abort(new DOMException(`not done after ${milliseconds} ms`, "TimeoutError"));
-    }, Math.min(milliseconds, MOST_MILLISECONDS));
+    }, Math.min(milliseconds, MOST_TIMER_MS));
     this.#end = () => {
       clearTimeout(timer);
       client?.removeEventListener("abort", leave);

@@ -92,7 +92,7 @@ export function parseJsonStacks(
   text: string,
   limits: StackLimits,
 ): { columns: StackColumns; counts: Map<number, number> | undefined } {
-  const stacks = field(parse(text), "stacks");
+  const stacks = field(parse(text, limits), "stacks");
   if (!Array.isArray(stacks)) throw malformed("stacks", "is not a list");
   if (stacks.length > limits.maxStacks) throw overLimit("stacks", limits.maxStacks);
   let rows = 0;
@@ -197,7 +197,23 @@ class Builder {
   }
 }
 
-function parse(text: string): unknown {
+/** Objects and lists besides those of stacks and frames that JSON may have: in fields that are not looked at. */
+const MOST_OTHERS = 1 << 16;
+
+/** @throws {HttpProblem} 413 over what a request can need of them: each costs some 80 bytes, for one character. */
+function checkObjects(text: string, { maxStacks, maxFrames }: StackLimits): void {
+  const most = 2 * maxStacks + maxFrames + MOST_OTHERS;
+  if (text.length <= most) return;
+  let count = 0;
+  for (const bracket of ["[", "{"]) {
+    for (let at = text.indexOf(bracket); at >= 0; at = text.indexOf(bracket, at + 1)) {
+      if (++count > most) throw overLimit("objects and lists", most);
+    }
+  }
+}
+
+function parse(text: string, limits: StackLimits): unknown {
+  checkObjects(text, limits);
   try {
     return JSON.parse(text);
   } catch (error) {

@@ -6,13 +6,14 @@ import { encodePprofOfDistinct } from "../profile/pprof.ts";
 import { type DistinctFrames, distinctFrames, rowsOf } from "../profile/pprof_frames.ts";
 import { BinaryLoader, type BinaryProblem, knownProblems } from "../store/binary_loader.ts";
 import { ByteGate } from "../store/byte_gate.ts";
+import { messageOf } from "../store/error_text.ts";
 import { type BinaryStore, StoreError } from "../store/store.ts";
 import { RESOLVE_REASONS } from "../symbolize/resolution.ts";
 import type { SymbolizedColumns } from "../symbolize/symbolized_columns.ts";
 import { Symbolizer } from "../symbolize/symbolizer.ts";
 import { BPF_BUILD_ID_SIZE } from "../uapi/bpf.ts";
 import { Access, type AccessOptions, pathBelow, pathPrefix, requireMethod } from "./access.ts";
-import { type Answer, baseName, foldedPieces, jsonPieces, textBody } from "./answer.ts";
+import { type Answer, foldedPieces, jsonPieces, moduleName, textBody } from "./answer.ts";
 import { announcedLength, isGzipEncoded, readBody } from "./body.ts";
 import { Deadline } from "./deadline.ts";
 import { type AnswerFormat, answerFormat } from "./formats.ts";
@@ -315,7 +316,7 @@ class SymbolizeHandler {
     return [...failures].map(([index, error]) => ({
       buildId: this.#symbolizer.binaries[index].buildId,
       reason: error instanceof StoreError ? error.reason : "unreachable",
-      message: error instanceof Error ? error.message : String(error),
+      message: messageOf(error),
     }));
   }
 
@@ -333,9 +334,8 @@ class SymbolizeHandler {
     }
     const profile = encodePprofOfDistinct(columns, distinct, symbolized, {
       ...(counts === undefined ? {} : { counts: counts.entries() }),
-      binaries,
+      binaries: binaries.map((binary) => ({ buildId: binary.buildId, name: moduleName(binary) ?? "" })),
       demangle,
-      fileName: (_, name) => baseName(name),
       comments: problems.map(({ message }) => message),
     });
     sent(profile.length);

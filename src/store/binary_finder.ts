@@ -1,7 +1,7 @@
 // Owns BinaryFinder: the search of a BinaryLoader for one build ID, item after item, and adding what it finds.
+import { orAborted } from "../base/abort.ts";
 import { bytesEqual, toHex } from "../base/bytes.ts";
 import { FormatError } from "../base/format_error.ts";
-import { orAborted } from "../base/shared_calls.ts";
 import { ElfFile } from "../elf/elf_file.ts";
 import type { Phdr } from "../elf/headers.ts";
 import { GsymReader } from "../gsym/gsym_reader.ts";
@@ -12,6 +12,7 @@ import type { SymbolizerAddResult } from "../symbolize/symbolization.ts";
 import type { Symbolizer } from "../symbolize/symbolizer.ts";
 import { PT_LOAD, PT_NOTE } from "../uapi/elf.ts";
 import type { ByteGate } from "./byte_gate.ts";
+import { messageOf } from "./error_text.ts";
 import { type BinaryStore, type StoredFile, StoreError, type StoreErrorReason, type StoreItem } from "./store.ts";
 
 /** Bytes that hold the ELF header and the program headers of nearly every executable; and of every one. */
@@ -194,8 +195,11 @@ export class BinaryFinder {
         continue;
       }
       const own = idOf(file);
-      if (own !== undefined && !bytesEqual(own, this.#id)) {
-        throw new StoreError("wrong-build-id", `${name} has the build ID ${toHex(own)}, not ${toHex(this.#id)}`);
+      if (own === undefined || !bytesEqual(own, this.#id)) {
+        const has = own === undefined
+          ? `no build ID in its first ${head.length} bytes`
+          : `the build ID ${toHex(own)}`;
+        throw new StoreError("wrong-build-id", `${name} has ${has}, not ${toHex(this.#id)}`);
       }
       return { segments: file.segments(PT_LOAD, MAX_SEGMENTS), name };
     }
@@ -237,14 +241,5 @@ function notesEnd(file: ElfFile, length: number): number {
 function problemOf(error: unknown): FindProblem {
   if (error instanceof StoreError) return { reason: error.reason, message: error.message };
   if (error instanceof FormatError) return { reason: "malformed", message: error.message };
-  return { reason: "unreachable", message: textOf(error) };
-}
-
-/** What was thrown, as text: stores of one's own may throw anything. */
-function textOf(error: unknown): string {
-  try {
-    return error instanceof Error ? `${error.message}` : String(error);
-  } catch {
-    return "the store threw what has no text";
-  }
+  return { reason: "unreachable", message: messageOf(error) };
 }

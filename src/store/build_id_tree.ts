@@ -1,9 +1,8 @@
 // Owns the store over a tree of files named by build ID, as distributions lay out /usr/lib/debug/.build-id.
+import { orAborted } from "../base/abort.ts";
 import type { ByteSource } from "../base/byte_source.ts";
-import { FormatError } from "../base/format_error.ts";
-import { untilAborted } from "./chunks.ts";
-import { sectionFile } from "./elf_section_range.ts";
-import { messageOf } from "./http_client.ts";
+import { sectionOfFiles } from "./elf_section_range.ts";
+import { messageOf } from "./error_text.ts";
 import { checkedId, sectionOf } from "./identifiers.ts";
 import { type BinaryStore, type StoredFile, StoreError, type StoreItem } from "./store.ts";
 import { RangedFile } from "./stored_file.ts";
@@ -63,7 +62,7 @@ export function buildIdTreeStore(
       throw new StoreError("unreachable", `${path}: ${messageOf(error)}`, { cause: error });
     };
     const opened = Promise.resolve().then(() => read(path, { signal }));
-    const source = await untilAborted(opened, signal).catch((error) => fail(error));
+    const source = await orAborted(opened, signal).catch((error) => fail(error));
     if (source === undefined) return undefined;
     const reported: ByteSource = {
       size: source.size,
@@ -86,18 +85,11 @@ export function buildIdTreeStore(
       const file = await open(path, signal);
       return file && await verifiedFile(file, buildId, item);
     }
-    for (const whole of ["debuginfo", "executable"] as const) {
-      const file = await inRoot(root, hex, buildId, whole, signal);
-      if (file?.source === undefined) continue;
-      try {
-        const found = await sectionFile(file.source, file.name, section, { signal, maxBytes });
-        if (found !== undefined) return found;
-      } catch (error) {
-        if (!(error instanceof FormatError)) throw error;
-        throw new StoreError("wrong-build-id", `${file.name}: ${error.message}`, { cause: error });
-      }
-    }
-    return undefined;
+    return await sectionOfFiles(
+      (whole) => inRoot(root, hex, buildId, whole, signal),
+      section,
+      { signal, maxBytes },
+    );
   }
 
   return {

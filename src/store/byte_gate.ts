@@ -1,6 +1,7 @@
 // Owns ByteGate: a bound on the bytes that are taken in at a time, whoever asks for them.
+import { orAborted } from "../base/abort.ts";
 import { ENDS_WITH_REQUEST } from "../base/platform.ts";
-import { BEAT_MS, LOST_AFTER_MS, orAborted } from "../base/shared_calls.ts";
+import { BEAT_MS, LOST_AFTER_MS } from "../base/shared_calls.ts";
 
 /** Work that is inside, or waits to be let in. */
 interface Lease {

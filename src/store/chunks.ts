@@ -96,26 +96,6 @@ export function streamOf(chunks: ChunkReader): ReadableStream<Uint8Array> {
   }, { highWaterMark: 0 });
 }
 
-/** The reason to stop, thrown as a promise's rejection; or what `promise` gives, whichever is first. */
-export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  return new Promise((resolve, reject) => {
-    const stop = (): void => reject(signal.reason);
-    if (signal.aborted) {
-      promise.catch(() => {}); // nobody is left to hear of it
-      return stop();
-    }
-    signal.addEventListener("abort", stop, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
-  });
-}
-
-/** One signal of those that there are. */
-export function anySignal(...signals: (AbortSignal | undefined)[]): AbortSignal | undefined {
-  const there = signals.filter((signal) => signal !== undefined);
-  return there.length < 2 ? there[0] : AbortSignal.any(there);
-}
-
 /** Throws unless `bytes` are within `most`. */
 export function checkSize(name: string, bytes: number, most: number): void {
   if (bytes > most) throw new StoreError("too-large", `${name}: ${bytes} bytes, ${most} are allowed`);

@@ -1,7 +1,6 @@
 // Owns the store over debuginfod servers.
-import { FormatError } from "../base/format_error.ts";
 import { byteSource } from "../base/byte_source.ts";
-import { sectionFile } from "./elf_section_range.ts";
+import { sectionOfFiles } from "./elf_section_range.ts";
 import { contentLength } from "./http_body.ts";
 import { type HttpAnswer, HttpClient, type HttpOptions, refuseStatus } from "./http_client.ts";
 import { checkedId, itemPath, sectionOf } from "./identifiers.ts";
@@ -53,13 +52,13 @@ function serverStore(base: string, options: DebuginfodOptions): BinaryStore {
   ): Promise<StoredFile | undefined> {
     const url = `${base}buildid/${hex}/${itemPath(item)}`;
     const answer = await client.get(url, { headers, signal });
-    const { status, body } = answer;
+    const { name, status, body } = answer;
     if (status === 200) {
       const told = answer.headers.get("x-debuginfod-size") ?? "";
       const size = contentLength(answer.headers) ?? (/^\d{1,15}$/.test(told) ? Number(told) : undefined);
       if (size !== undefined && size > (maxBytes ?? Infinity)) {
         await body.cancel();
-        throw new StoreError("too-large", `${url}: ${size} bytes, ${maxBytes} are allowed`);
+        throw new StoreError("too-large", `${name}: ${size} bytes, ${maxBytes} are allowed`);
       }
       return await verifiedFile(new StreamedFile(nameOf(answer), size, body), buildId, item);
     }
@@ -67,14 +66,14 @@ function serverStore(base: string, options: DebuginfodOptions): BinaryStore {
     if (section !== undefined && NO_SECTIONS.includes(status)) {
       await body.cancel();
       if (sectionsFromFiles) return await fromFiles(buildId, section, hex, signal);
-      if (status === 400) throw new StoreError("status", `${url}: status 400`, { status });
+      if (status === 400) throw new StoreError("status", `${name}: status 400`, { status });
       return undefined;
     }
     if (status === 404) return void await body.cancel();
     // What a server says to X-DEBUGINFOD-MAXSIZE.
     if (status === 406 && maxBytes !== undefined) {
       await body.cancel();
-      throw new StoreError("too-large", `${url}: larger than the ${maxBytes} bytes that are allowed`, { status });
+      throw new StoreError("too-large", `${name}: larger than the ${maxBytes} bytes that are allowed`, { status });
     }
     return await refuseStatus(answer);
   }
@@ -85,19 +84,11 @@ function serverStore(base: string, options: DebuginfodOptions): BinaryStore {
     hex: string,
     signal: AbortSignal | undefined,
   ): Promise<StoredFile | undefined> {
-    for (const whole of ["debuginfo", "executable"] as const) {
+    const open = async (whole: "debuginfo" | "executable") => {
       const file = await ask(buildId, whole, hex, signal);
-      if (file === undefined) continue;
-      const bytes = await file.bytes();
-      try {
-        const found = await sectionFile(byteSource(bytes), file.name, section, { signal });
-        if (found !== undefined) return found;
-      } catch (error) {
-        if (!(error instanceof FormatError)) throw error;
-        throw new StoreError("wrong-build-id", `${file.name}: ${error.message}`, { cause: error });
-      }
-    }
-    return undefined;
+      return file && { name: file.name, source: byteSource(await file.bytes()) };
+    };
+    return await sectionOfFiles(open, section, { signal });
   }
 
   return {
@@ -108,9 +99,9 @@ function serverStore(base: string, options: DebuginfodOptions): BinaryStore {
 }
 
 /** The URL, and behind `#/` the name that the file has on the server's side or in its package, where that is told. */
-function nameOf({ url, headers }: HttpAnswer): string {
+function nameOf({ name, headers }: HttpAnswer): string {
   const file = headers.get("x-debuginfod-file") ?? "";
-  return /^[\x21-\x7e]{1,256}$/.test(file) ? `${url}#/${file.replace(/^\/+/, "")}` : url;
+  return /^[\x21-\x7e]{1,256}$/.test(file) ? `${name}#/${file.replace(/^\/+/, "")}` : name;
 }
 
 /**
@@ -119,7 +110,7 @@ function nameOf({ url, headers }: HttpAnswer): string {
  *
  * - Who asks for what is under way joins: one request is sent (on Workers, where it would end with the request that
  *   began it, everybody has one). All bytes are read once, and are the same array for
- *   all who join, which must not change it; `head` reads no more than the head and cancels the rest.
+ *   all who join, which must not change it. Streams of files over 8 MiB have a request each; `head` reads no more than the head and cancels the rest.
  * - 404 from all servers is `undefined`, which is remembered for `negativeTtlMs`, for 4096 files at most.
  * - Build IDs are checked as by {@linkcode verifiedStore}: a server that sends something else is passed over, and
  *   reported if no other has the file.

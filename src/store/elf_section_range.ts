@@ -5,6 +5,7 @@ import { type Ehdr, isLittleEndian, layoutsOf, parseEhdr, type Shdr } from "../e
 import { HeaderTable, toFileNumber } from "../elf/header_table.ts";
 import { stringIs } from "../elf/string_table.ts";
 import { SHN_XINDEX, SHT_NOBITS } from "../uapi/elf.ts";
+import { type StoredFile, StoreError } from "./store.ts";
 import { RangedFile, type RangedFileOptions } from "./stored_file.ts";
 
 /** Most bytes of headers, or of names, that are read: a million headers are no file's. */
@@ -66,7 +67,7 @@ async function findSection(
  *
  * @throws {FormatError} As above.
  */
-export async function sectionFile(
+async function sectionFile(
   source: ByteSource,
   fileName: string,
   section: string,
@@ -85,4 +86,29 @@ export async function sectionFile(
     },
   };
   return new RangedFile(`${fileName}(${section})`, part, options);
+}
+
+/**
+ * A section of a binary: from its debug file, or from the program where that doesn't have it, or not its bytes.
+ *
+ * @param open Gives the file, read by ranges.
+ * @throws {StoreError} `wrong-build-id` if one is no ELF file, or malformed.
+ */
+export async function sectionOfFiles(
+  open: (item: "debuginfo" | "executable") => Promise<Pick<StoredFile, "name" | "source"> | undefined>,
+  section: string,
+  options: RangedFileOptions,
+): Promise<RangedFile | undefined> {
+  for (const item of ["debuginfo", "executable"] as const) {
+    const file = await open(item);
+    if (file?.source === undefined) continue;
+    try {
+      const found = await sectionFile(file.source, file.name, section, options);
+      if (found !== undefined) return found;
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      throw new StoreError("wrong-build-id", `${file.name}: ${error.message}`, { cause: error });
+    }
+  }
+  return undefined;
 }

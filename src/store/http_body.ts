@@ -1,5 +1,6 @@
 // Owns the body of an HTTP answer: read within limits of time and size, and checked against what was announced.
-import { type ChunkReader, chunksOf, untilAborted } from "./chunks.ts";
+import { MOST_TIMER_MS, orAborted } from "../base/abort.ts";
+import { type ChunkReader, chunksOf } from "./chunks.ts";
 import { StoreError } from "./store.ts";
 
 /** Limits on a body; see HttpOptions. */
@@ -25,7 +26,7 @@ function cancelledError(): DOMException {
 
 /** A body, read chunk by chunk. The request ends with it, or with the first error. */
 export class HttpBody implements ChunkReader {
-  readonly #url: string;
+  readonly #name: string;
   readonly #chunks: ChunkReader | undefined;
   readonly #controller: AbortController;
   readonly #signal: AbortSignal | undefined;
@@ -42,13 +43,13 @@ export class HttpBody implements ChunkReader {
   readonly #stop: () => void;
 
   constructor(
-    url: string,
+    name: string,
     response: Response,
     controller: AbortController,
     signal: AbortSignal | undefined,
     { stallMs = 10_000, minBytesPerSecond = 1024, maxBytes }: BodyLimits,
   ) {
-    this.#url = url;
+    this.#name = name;
     this.#chunks = response.body === null ? undefined : chunksOf(response.body);
     this.#controller = controller;
     this.#signal = signal;
@@ -90,16 +91,16 @@ export class HttpBody implements ChunkReader {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const stalled = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
-        reject(new StoreError("timeout", `${this.#url}: no byte within ${this.#stallMs} ms`));
-      }, this.#stallMs);
+        reject(new StoreError("timeout", `${this.#name}: no byte within ${this.#stallMs} ms`));
+      }, Math.min(this.#stallMs, MOST_TIMER_MS));
     });
     try {
       const next = this.#chunks?.read() ?? Promise.resolve(undefined);
-      const chunk = await untilAborted(Promise.race([next, stalled]), this.#signal);
+      const chunk = await orAborted(Promise.race([next, stalled]), this.#signal);
       this.#waited += Date.now() - started;
       const speed = (this.#length + (chunk?.length ?? 0)) / (this.#waited / 1000);
       if (chunk !== undefined && this.#waited > this.#stallMs && speed < this.#minBytesPerSecond) {
-        throw new StoreError("timeout", `${this.#url}: ${Math.round(speed)} bytes a second are too few`);
+        throw new StoreError("timeout", `${this.#name}: ${Math.round(speed)} bytes a second are too few`);
       }
       return chunk;
     } finally {
@@ -108,12 +109,12 @@ export class HttpBody implements ChunkReader {
   }
 
   #tooLarge(): StoreError {
-    return new StoreError("too-large", `${this.#url}: more than the ${this.#maxBytes} bytes that are allowed`);
+    return new StoreError("too-large", `${this.#name}: more than the ${this.#maxBytes} bytes that are allowed`);
   }
 
   #cutShort(cause?: unknown): StoreError {
     const of = this.#announced === undefined ? "" : ` of ${this.#announced}`;
-    return new StoreError("cut-short", `${this.#url}: the body broke off after ${this.#length} bytes${of}`, {
+    return new StoreError("cut-short", `${this.#name}: the body broke off after ${this.#length} bytes${of}`, {
       cause,
     });
   }

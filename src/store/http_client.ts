@@ -1,5 +1,7 @@
 // Owns HTTP as the stores speak it: time limits, retries, and which redirections are followed.
-import { type ChunkReader, chunksOf, untilAborted } from "./chunks.ts";
+import { MOST_TIMER_MS, orAborted } from "../base/abort.ts";
+import { type ChunkReader, chunksOf } from "./chunks.ts";
+import { messageOf, withoutSecrets } from "./error_text.ts";
 import { HttpBody } from "./http_body.ts";
 import { StoreError } from "./store.ts";
 
@@ -44,7 +46,8 @@ export interface HttpOptions {
 
 /** An answer, whose body has to be read to its end or cancelled. */
 export interface HttpAnswer {
-  readonly url: string;
+  /** Its URL, without what is secret in it. */
+  readonly name: string;
   readonly status: number;
   readonly headers: Headers;
   readonly body: ChunkReader;
@@ -64,7 +67,7 @@ const RETRIED: readonly number[] = [429, 500, 502, 503, 504];
 
 function pause(ms: number): { done: Promise<void>; stop: () => void } {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const done = new Promise<void>((resolve) => timer = setTimeout(resolve, ms));
+  const done = new Promise<void>((resolve) => timer = setTimeout(resolve, Math.min(ms, MOST_TIMER_MS)));
   return { done, stop: () => clearTimeout(timer) };
 }
 
@@ -107,9 +110,9 @@ export class HttpClient {
 
   async #sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
     const { sleep } = this.#options;
-    if (sleep !== undefined) return await untilAborted(sleep(ms), signal);
+    if (sleep !== undefined) return await orAborted(sleep(ms), signal);
     const { done, stop } = pause(ms);
-    await untilAborted(done, signal).finally(stop);
+    await orAborted(done, signal).finally(stop);
   }
 
   async #follow(url: string, request: HttpRequest): Promise<HttpAnswer> {
@@ -124,7 +127,9 @@ export class HttpClient {
       if (answer.status !== 0 && !(REDIRECTS.includes(answer.status) && location !== null)) return answer;
       await answer.body.cancel();
       const refuse = (why: string): never => {
-        throw new StoreError("refused", `${from.href}: a redirection ${why}`, { status: answer.status });
+        throw new StoreError("refused", `${withoutSecrets(from.href)}: a redirection ${why}`, {
+          status: answer.status,
+        });
       };
       if (location === null) refuse("that can't be seen here");
       if (hops === MOST_REDIRECTS) refuse(`after ${MOST_REDIRECTS} others`);
@@ -144,37 +149,30 @@ export class HttpClient {
   ): Promise<HttpAnswer> {
     signal?.throwIfAborted();
     const { fetch: call = (to, init) => globalThis.fetch(to, init) } = this.#options;
+    const name = withoutSecrets(url);
     const controller = new AbortController();
     const { done, stop } = pause(timeoutMs);
     const late = done.then(() => {
-      throw new StoreError("timeout", `${url}: no answer within ${timeoutMs} ms`);
+      throw new StoreError("timeout", `${name}: no answer within ${timeoutMs} ms`);
     });
     late.catch(() => {}); // told to whoever waits for the race, if anyone
     let asked: Promise<Response> | undefined;
     try {
       asked = call(url, { headers, redirect: "manual", signal: controller.signal });
-      const response = await untilAborted(Promise.race([asked, late]), signal);
+      const response = await orAborted(Promise.race([asked, late]), signal);
       const limit = Math.min(maxBytes, this.#options.maxBytes ?? Infinity);
-      const body = new HttpBody(url, response, controller, signal, { ...this.#options, maxBytes: limit });
-      return { url, status: response.status, headers: response.headers, body };
+      const body = new HttpBody(name, response, controller, signal, { ...this.#options, maxBytes: limit });
+      return { name, status: response.status, headers: response.headers, body };
     } catch (error) {
       // Should an answer come after all, nobody wants it.
       asked?.then((response) => response.body === null ? undefined : chunksOf(response.body).cancel(), () => {});
       controller.abort(error);
       if (error instanceof StoreError || signal?.aborted) throw error;
-      throw new StoreError("unreachable", `${url}: ${messageOf(error)}`, { cause: error });
+      throw new StoreError("unreachable", `${name}: ${messageOf(error)}`, { cause: error });
     } finally {
       stop();
     }
   }
-}
-
-/** What an error says, its cause included: `fetch failed` alone tells nothing. */
-export function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const { cause } = error;
-  const why = cause instanceof Error ? cause.message || (cause as { code?: string }).code : undefined;
-  return why === undefined || error.message.includes(why) ? error.message : `${error.message}: ${why}`;
 }
 
 /** Milliseconds that a `Retry-After` asks for; 0 without one. */
@@ -189,5 +187,5 @@ function retryAfter(headers: Headers): number {
 /** Throws the StoreError for a status that is no answer; lets go of the body. */
 export async function refuseStatus(answer: HttpAnswer): Promise<never> {
   await answer.body.cancel();
-  throw new StoreError("status", `${answer.url}: status ${answer.status}`, { status: answer.status });
+  throw new StoreError("status", `${answer.name}: status ${answer.status}`, { status: answer.status });
 }

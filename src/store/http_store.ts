@@ -1,7 +1,8 @@
 // Owns the store over HTTP with ranges: object storage, or any web server.
+import { anySignal } from "../base/abort.ts";
 import type { ByteSource } from "../base/byte_source.ts";
-import { anySignal, type ChunkReader } from "./chunks.ts";
-import { ChunkCollector } from "./chunks.ts";
+import { ChunkCollector, type ChunkReader } from "./chunks.ts";
+import { withoutSecrets } from "./error_text.ts";
 import { contentLength } from "./http_body.ts";
 import { type HttpAnswer, HttpClient, type HttpOptions, refuseStatus } from "./http_client.ts";
 import { checkedId } from "./identifiers.ts";
@@ -58,7 +59,7 @@ function ifRange({ etag, lastModified }: Validator): Record<string, string> {
 
 async function refuse(answer: HttpAnswer, why: string): Promise<never> {
   await answer.body.cancel();
-  throw new StoreError("refused", `${answer.url}: ${why}`, { status: answer.status });
+  throw new StoreError("refused", `${answer.name}: ${why}`, { status: answer.status });
 }
 
 /** A file that one server gives by ranges. */
@@ -171,18 +172,18 @@ class HttpSource implements ByteSource {
 }
 
 /** The body of an answer that has to have this many bytes; more are refused by the client. */
-function exactly({ url, body, headers }: HttpAnswer, length: number): ChunkReader {
+function exactly({ name, body, headers }: HttpAnswer, length: number): ChunkReader {
   let left = length;
   return {
     async read(): Promise<Uint8Array | undefined> {
       const encoding = headers.get("content-encoding");
       if (encoding !== null && encoding !== "identity") {
         await body.cancel();
-        throw new StoreError("refused", `${url}: a range of the file as ${encoding}`);
+        throw new StoreError("refused", `${name}: a range of the file as ${encoding}`);
       }
       const chunk = await body.read();
       if (chunk !== undefined) left -= chunk.length;
-      else if (left > 0) throw new StoreError("cut-short", `${url}: ${length - left} of ${length} bytes came`);
+      else if (left > 0) throw new StoreError("cut-short", `${name}: ${length - left} of ${length} bytes came`);
       return chunk;
     },
     cancel: () => body.cancel(),
@@ -232,12 +233,13 @@ export function httpStore(options: HttpStoreOptions): BinaryStore {
     const headers: Record<string, string> = range === undefined ? {} : { range, "accept-encoding": "identity" };
     const answer = await client.get(url, { headers, signal });
     const { status, body } = answer;
+    const name = withoutSecrets(url);
     if (absentStatuses.includes(status)) return void await body.cancel();
-    if (status === 200) return new StreamedFile(url, contentLength(answer.headers), body);
+    if (status === 200) return new StreamedFile(name, contentLength(answer.headers), body);
     if (status === 416 && range !== undefined) {
       await body.cancel();
       const empty = /^bytes \*\/0$/.test(answer.headers.get("content-range") ?? "");
-      return empty ? new MemoryFile(url, new Uint8Array(0), { signal }) : "again";
+      return empty ? new MemoryFile(name, new Uint8Array(0), { signal }) : "again";
     }
     if (status !== 206) return await refuseStatus(answer);
     const got = contentRange(answer);
@@ -256,7 +258,7 @@ export function httpStore(options: HttpStoreOptions): BinaryStore {
     }
     const held = { offset: got.from, bytes: collector.whole() };
     const source = new HttpSource(client, url, got.size, validatorOf(answer), held, signal);
-    return new RangedFile(url, source, {
+    return new RangedFile(name, source, {
       signal,
       maxBytes,
       open: (readSignal) => source.chunks(0, source.size, readSignal),

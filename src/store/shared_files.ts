@@ -1,7 +1,8 @@
 // Owns SharedFiles: one search and one reading for all who ask for the same file at the same time.
+import { anySignal, orAborted } from "../base/abort.ts";
 import type { ByteSource } from "../base/byte_source.ts";
 import { ENDS_WITH_REQUEST } from "../base/platform.ts";
-import { anySignal, checkSize, type ChunkReader, chunksOf, streamOf, untilAborted } from "./chunks.ts";
+import { checkSize, type ChunkReader, chunksOf, streamOf } from "./chunks.ts";
 import { type StoredFile, StoreError } from "./store.ts";
 import { canPeek, MemoryFile, RangedFile, streamChunks, StreamedFile } from "./stored_file.ts";
 
@@ -10,6 +11,9 @@ export type Finder = (signal: AbortSignal) => Promise<StoredFile | undefined>;
 
 /** Is given a file's name and all its bytes. */
 export type OnWhole = (name: string, bytes: Uint8Array) => Promise<void> | void;
+
+/** Streams for several of a larger file are opened for each: for one of all, it would have to be in memory. */
+const MOST_SHARED = 8 << 20;
 
 /** All bytes of a file, on their way; nobody gets more than the one who began it wanted. */
 interface Whole {
@@ -20,7 +24,7 @@ interface Whole {
 /**
  * One search, the file it found, and those who asked for it. Nothing is read before somebody reads: all bytes are
  * read once for everyone, a head is read without taking it from the others, and a stream passes straight through to
- * one who is alone.
+ * one who is alone; those of small files are made of all bytes.
  */
 class Shared {
   readonly find: Finder;
@@ -100,12 +104,18 @@ class Shared {
     return all;
   }
 
-  async chunks(): Promise<ChunkReader> {
+  /** @param stop Ends what is opened for this one alone. */
+  async chunks(stop: AbortSignal): Promise<ChunkReader> {
     if (this.#file instanceof RangedFile) return chunksOf(this.#file.stream());
     if (this.#whole === undefined && this.#askers === 1) {
       this.close();
       await this.#turn;
       return chunksOf(this.#file!.stream());
+    }
+    if (this.#whole === undefined && (this.#file!.size ?? Infinity) > MOST_SHARED) {
+      this.close();
+      const own = await this.find(stop);
+      if (own !== undefined) return chunksOf(own.stream());
     }
     return chunksOf(new MemoryFile("", await this.bytes(Infinity)).stream());
   }
@@ -173,14 +183,14 @@ class SharedHandle implements StoredFile {
   async #run<T>(use: () => Promise<T>, useOwn: (file: StoredFile) => Promise<T>): Promise<T> {
     const stop = anySignal(this.#signal, this.#own.signal);
     try {
-      return await untilAborted(use(), stop);
+      return await orAborted(use(), stop);
     } catch (error) {
       const again = this.#again;
       this.#again = undefined;
       if (again === undefined || stop?.aborted || !isForeign(error, this.#joined)) throw error;
-      const file = await untilAborted(again(), stop);
+      const file = await orAborted(again(), stop);
       if (file === undefined) throw error;
-      return await untilAborted(useOwn(file), stop);
+      return await orAborted(useOwn(file), stop);
     }
   }
 
@@ -216,9 +226,9 @@ class SharedHandle implements StoredFile {
       read: async (): Promise<Uint8Array | undefined> => {
         try {
           const chunk = chunks !== undefined
-            ? await untilAborted(chunks.read(), anySignal(this.#signal, this.#own.signal))
+            ? await orAborted(chunks.read(), anySignal(this.#signal, this.#own.signal))
             : await this.#run(
-              async () => await begin(await this.#shared.chunks()),
+              async () => await begin(await this.#shared.chunks(anySignal(this.#signal, this.#own.signal)!)),
               (file) => begin(streamChunks(file)),
             );
           if (chunk === undefined) this.#leave();
@@ -295,7 +305,7 @@ export class SharedFiles {
     };
     let file: StoredFile | undefined;
     try {
-      file = await untilAborted(shared.search, signal);
+      file = await orAborted(shared.search, signal);
     } catch (error) {
       shared.leave();
       if (again === undefined || joined === undefined || signal?.aborted || !isForeign(error, true)) throw error;

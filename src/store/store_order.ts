@@ -1,11 +1,12 @@
 // Owns several stores as one: asked one after the other, or all at once.
-import { anySignal, untilAborted } from "./chunks.ts";
+import { anySignal, orAborted } from "../base/abort.ts";
+import { messageOf } from "./error_text.ts";
 import { type BinaryStore, type StoredFile, StoreError } from "./store.ts";
 
 /** The one error, or one that stands for several. */
 function together(errors: readonly unknown[]): unknown {
   if (errors.length === 1) return errors[0];
-  const messages = errors.map((error) => error instanceof Error ? error.message : String(error));
+  const messages = errors.map(messageOf);
   const first = errors.find((error) => error instanceof StoreError);
   return new StoreError(first?.reason ?? "unreachable", messages.join("; "), {
     ...(first?.status === undefined ? {} : { status: first.status }),
@@ -89,7 +90,7 @@ export function racedStore(...stores: readonly BinaryStore[]): BinaryStore {
       });
       // The winner's answer, or what is left when all have answered.
       const first = Promise.any(runs.map(async (run) => await run ?? Promise.reject()));
-      const found = await untilAborted(first.catch(() => undefined), signal);
+      const found = await orAborted(first.catch(() => undefined), signal);
       if (found !== undefined) return found;
       const broken = errors.find((error) => !(error instanceof StoreError));
       if (broken !== undefined) throw broken;

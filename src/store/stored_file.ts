@@ -1,6 +1,7 @@
 // Owns the forms of StoredFile: over a byte source, and over chunks that come once.
+import { anySignal } from "../base/abort.ts";
 import { type ByteSource, byteSource } from "../base/byte_source.ts";
-import { anySignal, checkSize, ChunkCollector, type ChunkReader, chunksOf, streamOf } from "./chunks.ts";
+import { checkSize, ChunkCollector, type ChunkReader, chunksOf, streamOf } from "./chunks.ts";
 import { type StoredFile, StoreError } from "./store.ts";
 
 /** Size of the chunks in which a byte source is streamed. */
