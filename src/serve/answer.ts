@@ -292,7 +292,7 @@ export function* foldedPieces(answer: Answer): Generator<string> {
 export function textBody(
   pieces: Iterator<string>,
   sent: (bytes: number) => void,
-): Uint8Array<ArrayBuffer> | ReadableStream {
+): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   let next = pieces.next();
   const take = (): Uint8Array<ArrayBuffer> => {

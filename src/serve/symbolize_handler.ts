@@ -21,6 +21,7 @@ import { HttpProblem } from "./http_problem.ts";
 import type { StackLimits } from "./json_stacks.ts";
 import { Metrics } from "./metrics.ts";
 import { bodyKind, dumpQuery, flag, readStacks, type RequestStacks } from "./request_stacks.ts";
+import { UnreadAnswers } from "./unread_answers.ts";
 
 /** How much one request may ask for; more is answered with 413, or as said here. */
 export interface HandlerLimits {
@@ -74,6 +75,8 @@ const BODY_BYTES = 4 << 20;
 const MOST_FRAMES = 1 << 20;
 /** How many times as many functions as frames an answer may have. */
 const MOST_INLINED = 4;
+/** How many times the bytes of its body an answer holds while it is streamed: measured with 4 MiB of dump. */
+const UNREAD_TO_BODY = 3;
 
 const NO_STORE = { "cache-control": "no-store" };
 
@@ -129,6 +132,7 @@ class SymbolizeHandler {
   readonly #symbolizer: Symbolizer;
   readonly #loader: BinaryLoader;
   readonly #gate: ByteGate;
+  readonly #unread: UnreadAnswers;
   readonly #metrics = new Metrics();
   readonly #onError: (error: unknown, request: Request) => void;
 
@@ -155,6 +159,7 @@ class SymbolizeHandler {
       new Symbolizer({ maxBytes: SYMBOLIZER_BYTES, maxSectionBytes: SYMBOLIZER_BYTES });
     this.#loader = new BinaryLoader(this.#symbolizer, this.#metrics.counted(store), { maxFileBytes, concurrency });
     this.#gate = new ByteGate(this.#limits.maxBodiesBytes);
+    this.#unread = new UnreadAnswers(UNREAD_TO_BODY * this.#limits.maxBodiesBytes);
   }
 
   async answer(request: Request): Promise<Response> {
@@ -222,7 +227,7 @@ class SymbolizeHandler {
         const found = await this.#lookUp(stacks, distinct, deadline);
         const answer = { stacks, distinct, ...found, binaries: this.#symbolizer.binaries, demangle };
         this.#metrics.frames(answer);
-        return await this.#encode(format, answer, packed);
+        return await this.#encode(format, answer, packed, UNREAD_TO_BODY * body.length);
       }, deadline.signal);
     } catch (error) {
       if (!deadline.signal.aborted || error instanceof HttpProblem) throw error;
@@ -320,16 +325,21 @@ class SymbolizeHandler {
     }));
   }
 
-  async #encode(format: AnswerFormat, answer: Answer, packed: boolean): Promise<Response> {
+  #held(body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>, bytes: number): BodyInit {
+    return body instanceof ReadableStream ? this.#unread.hold(body, bytes) : body;
+  }
+
+  /** @param bytes What the answer holds, about, while it is not read. */
+  async #encode(format: AnswerFormat, answer: Answer, packed: boolean, bytes: number): Promise<Response> {
     const { stacks: { columns, counts }, distinct, symbolized, problems, binaries, demangle } = answer;
     const headers = { ...NO_STORE, "x-stackmap-problems": `${problems.length}` };
     const sent = (bytes: number) => this.#metrics.bytes("out", bytes);
     if (format === "json") {
-      const body = textBody(jsonPieces(answer), sent);
+      const body = this.#held(textBody(jsonPieces(answer), sent), bytes);
       return new Response(body, { headers: { ...headers, "content-type": "application/json" } });
     }
     if (format === "folded") {
-      const body = textBody(foldedPieces(answer), sent);
+      const body = this.#held(textBody(foldedPieces(answer), sent), bytes);
       return new Response(body, { headers: { ...headers, "content-type": "text/plain; charset=utf-8" } });
     }
     const profile = encodePprofOfDistinct(columns, distinct, symbolized, {
