@@ -1,6 +1,7 @@
 // Owns symbolizeHandler: requests with stacks in, responses with functions, files and lines out.
 import { toHex } from "../base/bytes.ts";
 import { ENDS_WITH_REQUEST } from "../base/platform.ts";
+import { checkLimits } from "../base/limits.ts";
 import { buildIdAt } from "../dump/columns.ts";
 import { encodePprofOfDistinct } from "../profile/pprof.ts";
 import { type DistinctFrames, distinctFrames, rowsOf } from "../profile/pprof_frames.ts";
@@ -148,9 +149,7 @@ class SymbolizeHandler {
       maxBuildIds: limits.maxBuildIds ?? 1024,
       maxMilliseconds: limits.maxMilliseconds ?? 25_000,
     };
-    for (const [name, value] of Object.entries({ ...this.#limits, maxFileBytes, concurrency })) {
-      if (!(value > 0)) throw new RangeError(`${name} must be above 0, not ${value}`);
-    }
+    checkLimits({ ...this.#limits, maxFileBytes, concurrency });
     if (this.#limits.maxFrames > MOST_FRAMES) throw new RangeError(`maxFrames must be ${MOST_FRAMES} at most`);
     this.#access = new Access(options);
     this.#prefix = pathPrefix(prefix);

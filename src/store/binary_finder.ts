@@ -7,7 +7,7 @@ import type { Phdr } from "../elf/headers.ts";
 import { GsymReader } from "../gsym/gsym_reader.ts";
 import { RangedGsym } from "../gsym/ranged_gsym.ts";
 import type { AddResult } from "../symbolize/build_id_index.ts";
-import { MAX_SEGMENTS } from "../symbolize/segments.ts";
+import { MAX_SEGMENTS, SegmentTable } from "../symbolize/segments.ts";
 import type { SymbolizerAddResult } from "../symbolize/symbolization.ts";
 import type { Symbolizer } from "../symbolize/symbolizer.ts";
 import { PT_LOAD, PT_NOTE } from "../uapi/elf.ts";
@@ -60,6 +60,12 @@ export class BinaryFinder {
   async run(): Promise<boolean> {
     const gsym = await this.#attempt(() => this.#addGsym());
     if (gsym === "whole") return true;
+    if (gsym === "rebuilt segments") {
+      // Those of a debug file serve; the executable's are better.
+      const head = await this.#attempt(() => this.#readHead());
+      if (isHead(head)) await this.#attempt(() => this.#addSegments(head));
+      return true;
+    }
     // Both at once: one round trip less.
     const [debug, head] = await Promise.all([
       gsym === "without segments" ? undefined : this.#attempt(() => this.#addWhole("debuginfo")),
@@ -118,14 +124,15 @@ export class BinaryFinder {
     }
   }
 
-  async #addGsym(): Promise<"whole" | "without segments" | undefined> {
+  async #addGsym(): Promise<"whole" | "rebuilt segments" | "without segments" | undefined> {
     return await this.#with("gsym", async (file) => {
       const gsym = file.source === undefined || file.source.size <= SMALL_GSYM
         ? await this.#bytes(file)
         : await RangedGsym.open(file.source, { signal: this.#from.signal });
       await this.#add(gsym, file.name);
       const { segments } = gsym instanceof RangedGsym ? gsym : new GsymReader(gsym);
-      return segments === undefined ? "without segments" : "whole";
+      if (segments === undefined) return "without segments";
+      return SegmentTable.fromPhdrs(segments).reconstructed ? "rebuilt segments" : "whole";
     });
   }
 

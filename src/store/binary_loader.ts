@@ -1,5 +1,6 @@
 // Owns BinaryLoader: what a symbolizer lacks for some build IDs, found in a store and added.
 import { fromHex, toHex } from "../base/bytes.ts";
+import { checkLimits } from "../base/limits.ts";
 import { SharedCalls } from "../base/shared_calls.ts";
 import type { Symbolizer } from "../symbolize/symbolizer.ts";
 import { BPF_BUILD_ID_SIZE } from "../uapi/bpf.ts";
@@ -105,8 +106,9 @@ export class BinaryLoader {
     this.#symbolizer = symbolizer;
     this.#store = store;
     const { maxFileBytes = 32 << 20, concurrency = 6, retryAfterMs = 10_000 } = options;
+    checkLimits({ maxFileBytes, concurrency, retryAfterMs });
     this.#maxFileBytes = maxFileBytes;
-    this.#concurrency = Math.max(1, concurrency);
+    this.#concurrency = Math.ceil(concurrency);
     this.#retryAfterMs = retryAfterMs;
     this.#gate = new ByteGate(2 * maxFileBytes);
   }

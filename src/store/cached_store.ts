@@ -1,4 +1,5 @@
 // Owns the cache in front of a store: whole files in memory, within a limit, and in the platform's cache behind it.
+import { checkLimits } from "../base/limits.ts";
 import { chunksOf } from "./chunks.ts";
 import { contentLength } from "./http_body.ts";
 import { checkedId, itemPath } from "./identifiers.ts";
@@ -92,6 +93,7 @@ interface Entry {
 export function cachedStore(store: BinaryStore, options: CachedStoreOptions = {}): CachedStore {
   const { maxBytes = 32 << 20, maxEntries = 1024, ttlMs = Infinity, negativeTtlMs = 60_000, cache } = options;
   const { maxFileBytes = maxBytes / 4, cacheUrl = "https://stackmap.invalid/" } = options;
+  checkLimits({ maxBytes, maxEntries, maxFileBytes, ttlMs });
   const counts = { hits: 0, cacheHits: 0, negativeHits: 0, shared: 0, misses: 0, evictions: 0 };
   /** The least recently asked for first. */
   const entries = new Map<string, Entry>();

@@ -1,5 +1,6 @@
 // Owns Symbolizer: files in, asynchronously; for a build id plus file offset functions, files and lines out.
 import { attempt } from "../base/format_error.ts";
+import { checkLimits } from "../base/limits.ts";
 import { demangle } from "../demangle/demangle.ts";
 import { readDebugAltLink, readDebugLink } from "../elf/debug_links.ts";
 import { ElfFile } from "../elf/elf_file.ts";
@@ -70,9 +71,7 @@ export class Symbolizer {
    */
   constructor(options: SymbolizerOptions = {}) {
     const { pageSize = 4096, maxBytes = Infinity, maxSectionBytes = MOST_SECTION_BYTES } = options;
-    for (const [name, value] of Object.entries({ maxBytes, maxSectionBytes })) {
-      if (!(value > 0)) throw new RangeError(`${name} must be a number of bytes above 0, not ${value}`);
-    }
+    checkLimits({ maxBytes, maxSectionBytes });
     this.#index = new BuildIdIndex({ pageSize });
     this.#programs = new Programs(this.#index, maxBytes);
     this.#maxSectionBytes = maxSectionBytes;
