@@ -48,7 +48,7 @@ Deno.test("a recording of two calls replays", () => {
 });
 
 for (const mutated of ["meta.json", "events.bin", "maps"]) {
-  Deno.test(`readRecording() and replay() survive truncation and 100,000 mutations of ${mutated}`, () => {
+  Deno.test(`readRecording() and replay() survive truncation and mutations of ${mutated}`, () => {
     const files = smallRecording();
     fuzzParser(
       `recording, ${mutated}`,
@@ -58,7 +58,7 @@ for (const mutated of ["meta.json", "events.bin", "maps"]) {
   });
 }
 
-Deno.test("parseCounts() survives truncation and 100,000 mutations", () => {
+Deno.test("parseCounts() survives truncation and mutations", () => {
   const samples = [encode("59 7\n\n-17 2\n"), encode("1,2\r\n  3: 4\n999999999999999 999999999999999\n")];
   fuzzParser("parseCounts", samples, (bytes) => parseCounts(new TextDecoder().decode(bytes)));
 });

@@ -120,7 +120,7 @@ Deno.test("readTar() refuses a header whose checksum is wrong, and archives that
   assertEquals(error.field, "checksum");
 });
 
-Deno.test("readTar() survives truncation and 100,000 mutations", () => {
+Deno.test("readTar() survives truncation and mutations", () => {
   const tar = readTestdata("linux-6.18/exhausted.tar.gz");
   const samples = [tar.slice(0, 4096), tarOf({ prefix: "p" }, new Uint8Array(100))];
   fuzzParser("readTar", samples, (bytes) => readTar(bytes));

@@ -45,13 +45,13 @@ Deno.test("decodeStacks() numbers colliding build ids in order of appearance", (
 Deno.test("decodeStacks() of colliding build ids takes time in proportion, not the square", () => {
   const small = milliseconds(makeDump(200, colliding));
   const large = milliseconds(makeDump(1600, colliding));
-  // 8 times the work; a quadratic table would take 64 times as long.
-  assertLess(large, 32 * Math.max(small, 2));
+  // 8 times the work; a quadratic table would take 64 times as long, and seconds. The rest is for a busy machine.
+  assertLess(large, 32 * Math.max(small, 8));
 });
 
 Deno.test("decodeStacks() of distinct build ids takes time in proportion", () => {
   const random = new SeededRandom(3);
   const dump = makeDump(1600, (id) => random.fill(id));
   assertEquals(decodeStacks(dump, LAYOUT).buildIds.length / 20, 160_000);
-  assertLess(milliseconds(dump), 32 * Math.max(milliseconds(dump.subarray(0, 200 * 3204)), 2));
+  assertLess(milliseconds(dump), 32 * Math.max(milliseconds(dump.subarray(0, 200 * 3204)), 8));
 });

@@ -20,7 +20,7 @@ import {
   type UnitSpec,
 } from "./dwarf_builder.ts";
 import { lineUnit, Opcodes, text, uleb } from "./dwarf_line_builder.ts";
-import { fuzzParser } from "./fuzz.ts";
+import { fuzzParser, MUTATIONS } from "./fuzz.ts";
 
 const { DW_AT_name, DW_AT_low_pc, DW_AT_high_pc, DW_AT_ranges, DW_FORM_addr, DW_FORM_data4, DW_FORM_string } = dw;
 const { DW_TAG_compile_unit, DW_TAG_subprogram, DW_TAG_inlined_subroutine, DW_AT_abstract_origin } = dw;
@@ -134,7 +134,7 @@ for (const keys of KEYS) {
         if ((key === "ranges" || key === "addr" || key === "strOffsets") && (i === 2) === (key === "ranges")) {
           continue;
         }
-        const mutations = Math.floor(100_000 / (key === "info" || key === "abbrev" || key === "aranges" ? 3 : 2));
+        const mutations = Math.floor(MUTATIONS / (key === "info" || key === "abbrev" || key === "aranges" ? 3 : 2));
         fuzzParser(
           `.debug_${key} ${i}`,
           [sections[key] as Uint8Array],

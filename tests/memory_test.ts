@@ -161,7 +161,7 @@ Deno.test("mappedFile() gives whole pages, the last zero-filled, none past the e
   assertEquals(mappedFile(new Uint8Array(0)).readPage(0), undefined);
 });
 
-Deno.test("parseProcMaps() survives truncation and 100,000 mutations", () => {
+Deno.test("parseProcMaps() survives truncation and mutations", () => {
   const samples = [MAPS, MAPS.slice(0, 200)].map((text) => new TextEncoder().encode(text));
   fuzzParser("parseProcMaps", samples, (bytes) => parseProcMaps(new TextDecoder().decode(bytes)));
   fuzzParser("fromProcMaps", samples, (bytes) => {
