@@ -52,7 +52,7 @@ const ARROWS: Record<string, readonly string[]> = {
 };
 
 /** Rooms that are named for what is to come; src/ does not have them yet. */
-const PLANNED: readonly string[] = ["linux"];
+const PLANNED: readonly string[] = [];
 
 /** Rooms for one runtime's own interfaces; everything else runs anywhere and is all that mod.ts exports. */
 const HOST_ROOMS: readonly string[] = ["cli", "linux"];
@@ -215,6 +215,7 @@ Deno.test("the arrows between rooms have no circle", () => {
 /** The arrows that docs/architecture.md draws: room to what stands behind the arrow, in each of its two tables. */
 function drawnArrows(heading: string): Map<string, string[]> {
   const text = readFileSync(join(ROOT, "docs/architecture.md"), "utf8");
+  if (!text.includes(`\n## ${heading}\n`)) return new Map(); // no rooms are planned
   const section = text.slice(text.indexOf(`\n## ${heading}\n`)).split("\n## ")[1];
   const table = section.split("\n```")[1];
   const drawn = new Map<string, string[]>();
