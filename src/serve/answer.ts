@@ -54,10 +54,17 @@ export function moduleName({ name, files }: IndexedBinary): string | undefined {
   return undefined;
 }
 
+/** Characters of names, and of what is made of them, that are remembered at a time. */
+const MOST_REMEMBERED = 1 << 22;
+
 /** Frames of an answer, each made into text once. */
 class Frames {
   readonly #answer: Answer;
   readonly #modules = new Map<number, string>();
+  /** Members of JSON objects by function's linkage name, and by path. */
+  readonly #functions = new Map<string, string>();
+  readonly #files = new Map<string, string>();
+  #left = MOST_REMEMBERED;
 
   constructor(answer: Answer) {
     this.#answer = answer;
@@ -104,21 +111,43 @@ class Frames {
     for (let k = 0; k < depth; k++) {
       const r = symbolized.first[frame] + k;
       text += k === 0 ? "{" : ",{";
-      const name = this.name(r);
       const linkageName = symbolized.name(r);
-      if (name !== undefined) text += `"function":${JSON.stringify(cutName(name, MOST_NAME))},`;
-      if (linkageName !== undefined && linkageName !== name) {
-        text += `"linkageName":${JSON.stringify(cutName(linkageName, MOST_NAME))},`;
-      }
       const file = symbolized.file(r);
       const line = symbolized.line(r) ?? 0;
       const column = symbolized.column(r) ?? 0;
-      if (file !== undefined) text += `"file":${JSON.stringify(cutName(file, MOST_NAME))},`;
+      if (linkageName !== undefined) {
+        text += this.#functions.get(linkageName) ?? this.#remember(this.#functions, linkageName, this.#function(r));
+      }
+      if (file !== undefined) {
+        text += this.#files.get(file) ??
+          this.#remember(this.#files, file, `"file":${JSON.stringify(cutName(file, MOST_NAME))},`);
+      }
       if (line > 0) text += `"line":${line},`;
       if (column > 0) text += `"column":${column},`;
       if (symbolized.inlined(r)) text += `"inlined":true,`;
       text += `${place}}`;
     }
+    return text;
+  }
+
+  /** The members that tell a function's name. */
+  #function(row: number): string {
+    const name = this.name(row)!;
+    const linkageName = this.#answer.symbolized.name(row)!;
+    const text = `"function":${JSON.stringify(cutName(name, MOST_NAME))},`;
+    if (linkageName === name) return text;
+    return `${text}"linkageName":${JSON.stringify(cutName(linkageName, MOST_NAME))},`;
+  }
+
+  /** Keeps a text for the next frame with that name; hostile files can have any number of long ones. */
+  #remember(texts: Map<string, string>, name: string, text: string): string {
+    this.#left -= name.length + text.length;
+    if (this.#left < 0) {
+      this.#functions.clear();
+      this.#files.clear();
+      this.#left = MOST_REMEMBERED;
+    }
+    texts.set(name, text);
     return text;
   }
 
