@@ -155,7 +155,7 @@ export function bundle(from: string, to: string): void {
 function workerdConfig(port: number, servers: string): string {
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
-  v8Flags = ["--max-old-space-size=64", "--max-semi-space-size=4"],
+  v8Flags = ["--max-old-space-size=64"],
   services = [
     (name = "main", worker = .main),
     (name = "internet", network = (allow = ["private", "public"])),
