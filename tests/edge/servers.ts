@@ -27,9 +27,19 @@ const PROGRAMS: Record<RuntimeName, string | undefined> = {
   workerd: find("workerd", "@cloudflare/workerd-linux-64/bin/workerd"),
 };
 
-/** The runtimes at hand. workerd needs Bun, which makes one file of the example and what it imports. */
-export const RUNTIMES: readonly RuntimeName[] = (Object.keys(PROGRAMS) as RuntimeName[])
-  .filter((name) => PROGRAMS[name] !== undefined && (name !== "workerd" || PROGRAMS.bun !== undefined));
+/** Whether a runtime's program can run its example. */
+function canRun(name: RuntimeName): boolean {
+  const program = PROGRAMS[name];
+  if (program === undefined) return false;
+  // Bun makes one file of the example and what it imports.
+  if (name === "workerd") return PROGRAMS.bun !== undefined;
+  // TypeScript as it is: since Node 24.
+  if (name === "node") return parseInt(execFileSync(program, ["--version"], { encoding: "utf8" }).slice(1)) >= 24;
+  return true;
+}
+
+/** The runtimes at hand. */
+export const RUNTIMES: readonly RuntimeName[] = (Object.keys(PROGRAMS) as RuntimeName[]).filter(canRun);
 
 /** The debuginfod server, if it is installed. */
 export const DEBUGINFOD: string | undefined = find("debuginfod");
