@@ -74,6 +74,8 @@ export interface FunctionInfoContext {
   readonly header: GsymHeader;
   /** String at an offset of the string table. */
   string(offset: number): string;
+  /** Bytes of FunctionInfos that were decoded. */
+  decoded: number;
 }
 
 /**
@@ -118,7 +120,10 @@ function decode(
     if (part === MOST_PARTS) reader.refuse("has too many parts");
     const type = word(4);
     const length = word(4);
-    if (type === INFO_END_OF_LIST) return info;
+    if (type === INFO_END_OF_LIST) {
+      context.decoded += reader.at - from;
+      return info;
+    }
     const at = reader.at;
     reader.skip(length);
     if (type === INFO_LINE_TABLE) info.lines = decodeLines(bytes, at, length);

@@ -4,11 +4,14 @@ import { attempt, FormatError } from "../base/format_error.ts";
 import type { Phdr } from "../elf/headers.ts";
 import { appendixSize, decodeAppendix, SIZEOF_FOOTER } from "./appendix.ts";
 import { GSYM_MAGIC } from "./format.ts";
-import { decodeFunctionInfo, type GsymFunctionInfo } from "./function_info.ts";
+import { decodeFunctionInfo, type FunctionInfoContext, type GsymFunctionInfo } from "./function_info.ts";
 import { type GsymHeader, MOST_HEADER, parseGsymHeader } from "./header.ts";
 import { type GsymLocation, locationOf } from "./location.ts";
 import { GsymLookup, keepLookup } from "./lookup.ts";
 import { Window } from "./window.ts";
+
+/** How many times the file's bytes all functions together may have. Writers let identical functions share theirs at most. */
+const MOST_OVERLAP = 8;
 
 /**
  * A GSYM file in memory, of version 1 or 2, in either byte order.
@@ -121,9 +124,16 @@ export class GsymReader {
    * @throws {FormatError} If it is malformed.
    */
   function(index: number): GsymFunctionInfo {
+    return this.#decode(index, this.#context());
+  }
+
+  #context(): FunctionInfoContext {
+    return { bytes: this.#bytes, header: this.#header, string: (offset) => this.#string(offset), decoded: 0 };
+  }
+
+  #decode(index: number, context: FunctionInfoContext): GsymFunctionInfo {
     const lookup = this.#begin();
     const address = this.functionAddress(index);
-    const context = { bytes: this.#bytes, header: this.#header, string: (offset: number) => this.#string(offset) };
     return decodeFunctionInfo(context, lookup.search.info(index), this.#header.infoEnd, address);
   }
 
@@ -138,9 +148,24 @@ export class GsymReader {
     }
   }
 
-  /** All functions, by address, each decoded when its turn comes. */
+  /**
+   * All functions, by address, each decoded when its turn comes.
+   *
+   * @throws {FormatError} If one is malformed, or they share their bytes so often that decoding all would take time
+   *   like the square of the file.
+   */
   *[Symbol.iterator](): Generator<GsymFunctionInfo, void, undefined> {
-    for (let index = 0; index < this.functionCount; index++) yield this.function(index);
+    const context = this.#context();
+    for (let index = 0; index < this.functionCount; index++) {
+      yield this.#decode(index, context);
+      if (context.decoded > MOST_OVERLAP * this.#bytes.length) {
+        throw new FormatError("are shared by too many functions", {
+          offset: 0,
+          field: "FunctionInfo",
+          value: index,
+        });
+      }
+    }
   }
 
   /** Number of entries of the file table; the first is for none. */

@@ -7,6 +7,12 @@ import { NOT_LOADED, type Window } from "./window.ts";
 
 /** Longest string in bytes; longer ones are cut. Strings may overlap, so there has to be a limit. */
 const MOST_STRING = 0xffff;
+/**
+ * And what is read of each once those read add up to so many times the file, or 1 MiB: reading all that overlap to
+ * their ends would take time like the square of the table.
+ */
+const SHORT_STRING = 256;
+const MOST_READ = 4;
 /** What one name costs beside its characters: its places in two maps and an array, and the string's own head. */
 const NAME_BYTES = 120;
 /** Most of the bytes that names come from; a source by ranges may say that it is of any size. */
@@ -27,6 +33,8 @@ export class GsymNames {
   readonly #absent = new Set<number>();
   readonly #files = new Map<number, number>();
   #text = "";
+  /** Characters that strings may still have which are read to their ends. */
+  #left: number;
 
   constructor(window: Window, header: GsymHeader) {
     this.#window = window;
@@ -34,6 +42,7 @@ export class GsymNames {
     const bytes = Math.min(window.size, MOST_NAME_BYTES);
     this.functions = new NameTable(bytes);
     this.files = new NameTable(bytes);
+    this.#left = Math.max(1 << 20, MOST_READ * bytes);
   }
 
   #intern(table: NameTable, text: string): number {
@@ -93,7 +102,8 @@ export class GsymNames {
       });
     }
     const from = strings + offset;
-    const most = Math.min(stringsSize - offset, MOST_STRING + 1);
+    const kept = this.#left > 0 ? MOST_STRING : SHORT_STRING;
+    const most = Math.min(stringsSize - offset, kept + 1);
     for (let length = Math.min(window.restOfPage(from), most);;) {
       const at = window.at(from, length, "StringTable");
       if (at < 0) return false;
@@ -101,7 +111,8 @@ export class GsymNames {
       const bytes = window.bytes.subarray(at, at + length);
       const zero = bytes.indexOf(0);
       if (zero >= 0 || length === most) {
-        this.#text = stringAt(zero < 0 ? bytes : bytes.subarray(0, zero), 0, MOST_STRING);
+        this.#text = stringAt(zero < 0 ? bytes : bytes.subarray(0, zero), 0, kept);
+        this.#left -= this.#text.length;
         return true;
       }
       length = Math.min(most, length + (window.pages?.pageSize ?? most));
