@@ -50,10 +50,10 @@ class NoteWalk {
   /** Bytes of notes that may still be walked: any number of headers can name the same ones. */
   #left: number;
 
-  constructor(bytes: Uint8Array, ident: ElfIdent) {
+  constructor(bytes: Uint8Array, littleEndian: boolean) {
     this.#bytes = bytes;
     this.#view = viewOf(bytes);
-    this.#littleEndian = isLittleEndian(ident);
+    this.#littleEndian = littleEndian;
     this.#left = MOST_OVERLAP * bytes.length;
   }
 
@@ -107,6 +107,11 @@ class NoteWalk {
   }
 }
 
+/** The notes in a section's contents alone. @throws {FormatError} At a malformed or cut note, after those before it. */
+export function sectionNotes(contents: Uint8Array, littleEndian: boolean): Generator<ElfNote, void, undefined> {
+  return new NoteWalk(contents, littleEndian).in(0n, BigInt(contents.length), 4n, "sh_size");
+}
+
 /**
  * All notes of an ELF file, in file order of the tables, as `readelf -n` takes them: of every SHT_NOTE section,
  * or of every PT_NOTE segment where no such section can be read (stripped of sections, or only the head given).
@@ -137,7 +142,7 @@ class NoteWalk {
  */
 export function* elfNotes(bytes: Uint8Array): Generator<ElfNote, void, undefined> {
   const ehdr = parseEhdr(bytes);
-  const walk = new NoteWalk(bytes, ehdr);
+  const walk = new NoteWalk(bytes, isLittleEndian(ehdr));
   const shdrs = readable(() => shdrTable(bytes, ehdr));
   let i = shdrs?.find("sh_type", SHT_NOTE) ?? -1;
   if (shdrs !== undefined && i >= 0) {

@@ -1,6 +1,7 @@
 // Owns buildIdHandler: a debuginfod over any store; and ranges of files.
 import { fromHex } from "../base/bytes.ts";
 import type { ByteSource } from "../base/byte_source.ts";
+import { checkLimits } from "../base/limits.ts";
 import { isBuildId, parseStoreItem } from "../store/identifiers.ts";
 import { type BinaryStore, type StoredFile, StoreError, type StoreItem } from "../store/store.ts";
 import { Access, type AccessOptions, pathBelow, pathPrefix, requireMethod } from "./access.ts";
@@ -52,7 +53,7 @@ interface Found {
  */
 export function buildIdHandler(options: BuildIdHandlerOptions): (request: Request) => Promise<Response> {
   const { store, maxMilliseconds = 25_000, onError = () => {} } = options;
-  if (!(maxMilliseconds > 0)) throw new RangeError(`maxMilliseconds must be above 0, not ${maxMilliseconds}`);
+  checkLimits({ maxMilliseconds });
   const access = new Access(options);
   const prefix = pathPrefix(options.prefix);
 

@@ -1,9 +1,11 @@
 // Owns the check that an answer is what was asked for: the build ID inside against the one that was asked for.
 import type { ByteSource } from "../base/byte_source.ts";
 import { bytesEqual, toHex } from "../base/bytes.ts";
-import { FormatError } from "../base/format_error.ts";
+import { attempt, FormatError } from "../base/format_error.ts";
 import { readBuildId, readBuildIdFrom } from "../elf/build_id.ts";
+import { sectionNotes } from "../elf/notes.ts";
 import { appendixSize, decodeAppendix, SIZEOF_FOOTER } from "../gsym/appendix.ts";
+import { NT_GNU_BUILD_ID } from "../uapi/elf.ts";
 import { gsymIsLittleEndian, gsymUuidPlace } from "./gsym_uuid.ts";
 import { checkedId } from "./identifiers.ts";
 import { type BinaryStore, type StoredFile, StoreError, type StoreItem } from "./store.ts";
@@ -81,19 +83,15 @@ function gsymIdIn(head: Uint8Array): Uint8Array | undefined {
   return head.slice(place.offset, place.offset + place.size);
 }
 
-/** The ID in a note section's contents, of whichever byte order. */
+/** The ID in a note section's contents, of whichever byte order; what is malformed in the other is no matter. */
 function noteIdIn(bytes: Uint8Array): Uint8Array | undefined {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (const littleEndian of [true, false]) {
-    for (let at = 0; at <= bytes.length - 16;) {
-      const namesz = view.getUint32(at, littleEndian);
-      const descsz = view.getUint32(at + 4, littleEndian);
-      const desc = at + 12 + Math.ceil(namesz / 4) * 4;
-      if (!(descsz <= bytes.length - desc)) break;
-      const gnu = namesz === 4 && view.getUint32(at + 12, false) === 0x474e_5500;
-      if (gnu && view.getUint32(at + 8, littleEndian) === 3) return bytes.slice(desc, desc + descsz);
-      at = desc + Math.ceil(descsz / 4) * 4;
-    }
+    const id = attempt([], () => {
+      for (const { n_type, name, desc } of sectionNotes(bytes, littleEndian)) {
+        if (n_type === NT_GNU_BUILD_ID && name === "GNU") return desc.slice();
+      }
+    });
+    if (id !== undefined) return id;
   }
   return undefined;
 }
