@@ -143,21 +143,27 @@ export async function startExample(runtime: RuntimeName, servers: string): Promi
       return await start(program, [example("bun.ts")], { ...at, env });
     case "node":
       return await start(program, [example("node.ts")], { ...at, env });
-    case "workerd": {
-      const directory = mkdtempSync(join(tmpdir(), "stackmap-workerd-"));
-      bundle(example("worker.ts"), join(directory, "worker.js"));
-      writeFileSync(join(directory, "worker.capnp"), workerdConfig(port, servers));
-      return await start(program, ["serve", "worker.capnp"], {
-        ...at,
-        cwd: directory,
-        cleanUp: () => rmSync(directory, { recursive: true, force: true }),
-      });
-    }
+    case "workerd":
+      return await startWorker(example("worker.ts"), servers);
   }
 }
 
+/** Starts a worker in workerd; `servers` is its variable DEBUGINFOD_URLS. It has to answer /healthz. */
+export async function startWorker(path: string, servers: string): Promise<Server> {
+  const port = await freePort();
+  const directory = mkdtempSync(join(tmpdir(), "stackmap-workerd-"));
+  bundle(path, join(directory, "worker.js"));
+  writeFileSync(join(directory, "worker.capnp"), workerdConfig(port, servers));
+  return await start(PROGRAMS.workerd!, ["serve", "worker.capnp"], {
+    url: `http://127.0.0.1:${port}`,
+    path: "/healthz",
+    cwd: directory,
+    cleanUp: () => rmSync(directory, { recursive: true, force: true }),
+  });
+}
+
 /** One file of a module and all that it imports. */
-export function bundle(from: string, to: string): void {
+function bundle(from: string, to: string): void {
   execFileSync(PROGRAMS.bun!, ["build", from, "--target", "browser", "--format", "esm", "--outfile", to], {
     stdio: "pipe",
   });

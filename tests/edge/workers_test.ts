@@ -2,11 +2,11 @@
 // keep those who come after them from full answers.
 import { assert, assertEquals, assertLess } from "@std/assert";
 import process from "node:process";
+import { fileURLToPath } from "node:url";
 import type { SymbolizeAnswer } from "../../mod.ts";
 import { type Answer, ranged, sleep, until, withServer } from "../store_server.ts";
 import { makeId, makeProgram, OFFSET, type Program } from "./programs.ts";
-import { RUNTIMES, type Server, startExample } from "./servers.ts";
-import { startWorker } from "./start_worker.ts";
+import { RUNTIMES, type Server, startExample, startWorker } from "./servers.ts";
 
 const isDeno = process.versions.deno !== undefined;
 const why = !isDeno
@@ -120,7 +120,10 @@ Deno.test({
   async fn(t) {
     let programs = new Programs(0, 1);
     await withServer((...args) => programs.answer(...args), async ({ url }) => {
-      const [example, gsym] = await Promise.all([startExample("workerd", url), startWorker("gsym_worker.ts", url)]);
+      const [example, gsym] = await Promise.all([
+        startExample("workerd", url),
+        startWorker(fileURLToPath(new URL("gsym_worker.ts", import.meta.url)), url),
+      ]);
       let from = 1;
       /** New programs, treated like this while some leave. */
       const among = async (
