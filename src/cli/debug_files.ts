@@ -21,6 +21,9 @@ export interface DebugFileOptions {
   buildId?: Uint8Array;
 }
 
+/** What files are added to: a {@linkcode Symbolizer}, or what listens in between. */
+export type FileTaker = Pick<Symbolizer, "add">;
+
 /** What became of a file, and which others were added for it. */
 export interface AddedFiles extends SymbolizerAddResult {
   files: string[];
@@ -32,7 +35,7 @@ export interface AddedFiles extends SymbolizerAddResult {
  */
 export async function addWithDebugFiles(
   host: Host,
-  symbolizer: Symbolizer,
+  symbolizer: FileTaker,
   path: string,
   bytes: Uint8Array,
   { roots = [DEFAULT_DEBUG_ROOT], buildId }: DebugFileOptions = {},
@@ -72,7 +75,7 @@ export async function addWithDebugFiles(
 
 async function addAlternate(
   host: Host,
-  symbolizer: Symbolizer,
+  symbolizer: FileTaker,
   path: string,
   bytes: Uint8Array,
   buildId: Uint8Array,

@@ -4,7 +4,7 @@ import { elfToGsym, type GsymConversion, type GsymConvertOptions } from "../conv
 import { GsymReader } from "../gsym/gsym_reader.ts";
 import { Symbolizer } from "../symbolize/symbolizer.ts";
 import { type Command, EXIT_FAILED, EXIT_OK, inFile, naming, type ParsedArgs, UsageError } from "./command.ts";
-import { addWithDebugFiles } from "./debug_files.ts";
+import { addWithDebugFiles, type FileTaker } from "./debug_files.ts";
 import type { Host } from "./host.ts";
 
 /** `gsym convert|dump|lookup FILE …`. */
@@ -110,17 +110,15 @@ interface Input {
 /**
  * Remembers which files were added, and what each brought: how debug files are found is told in one place alone.
  */
-class Listener extends Symbolizer {
+class Listener implements FileTaker {
   debug: Uint8Array | undefined = undefined;
   alternate: Uint8Array | undefined = undefined;
+  readonly #symbolizer = new Symbolizer();
 
-  override async add(
-    bytes: Uint8Array,
-    options: Parameters<Symbolizer["add"]>[1] = {},
-  ): ReturnType<Symbolizer["add"]> {
-    const result = await super.add(bytes, options);
-    if (result.debugInfo) {
-      this.debug = bytes;
+  async add(...[file, options = {}]: Parameters<Symbolizer["add"]>): ReturnType<Symbolizer["add"]> {
+    const result = await this.#symbolizer.add(file, options);
+    if (result.debugInfo && file instanceof Uint8Array) {
+      this.debug = file;
       this.alternate = options.alternate;
     }
     return result;
