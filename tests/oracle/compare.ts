@@ -3,7 +3,7 @@ import { type Chain, chainText } from "./answers.ts";
 import { type Difference, KNOWN_DIFFERENCES, type KnownDifference } from "./known_differences.ts";
 import type { Subject } from "./subject.ts";
 
-/** Goals of the acceptance, in percent. */
+/** Goals, in percent. */
 export const GOALS = { names: 99.95, lines: 99.9, chains: 99.9 };
 /** Kept of a group; fewer are printed. */
 const EXAMPLES_KEPT = 20;

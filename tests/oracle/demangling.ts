@@ -1,10 +1,10 @@
-// Owns acceptance 3: demangled names of libstdc++, libLLVM and Rust's standard library beside the tools' own.
+// Owns the comparison of demangled names of libstdc++, libLLVM and Rust's standard library beside the tools' own.
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { demangle } from "../../src/demangle/demangle.ts";
 import { findTool, missingTools, type Workspace } from "./tools.ts";
 
-/** Goal of the acceptance, in percent. */
+/** Goal, in percent. */
 const GOAL = 99.9;
 const LIBRARIES = [
   {

@@ -1,4 +1,4 @@
-// Owns acceptance 2: with only the debug file, file offsets have the answers that they have with the executable.
+// Owns the comparison of pairs: with only the debug file, file offsets have the answers that they have with the executable.
 import { existsSync, readFileSync } from "node:fs";
 import { Dice, offsetOf, readLoads } from "./addresses.ts";
 import { noteBuildId, type SymbolizerClass, type SymbolizerLike } from "./ours.ts";
