@@ -27,10 +27,10 @@ const ARROWS: Record<string, readonly string[]> = {
   symbolize: ["dwarf", "gsym", "elf", "demangle", "compress", "dump", "uapi", "base"],
   convert: ["symbolize", "dwarf", "gsym", "elf", "uapi", "base"],
   store: ["symbolize", "gsym", "elf", "uapi", "base"],
-  recording: ["dump", "uapi", "base"],
+  recording: ["memory", "dump", "uapi", "base"],
   profile: ["symbolize (types)", "dump", "uapi", "base"],
   serve: ["store", "recording", "profile", "symbolize", "gsym", "dump", "elf", "uapi", "base"],
-  linux: ["dump", "memory", "uapi", "base"],
+  linux: ["recording (types)", "dump", "memory", "uapi", "base"],
   cli: [
     "mod.ts",
     "linux",

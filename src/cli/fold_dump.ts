@@ -1,6 +1,6 @@
 // Owns the main job: decoded stacks and a symbolizer in, folded stacks and an account of the frames out.
 import { BPF_STACK_BUILD_ID_IP } from "../uapi/bpf.ts";
-import type { StackColumns } from "../dump/columns.ts";
+import { cameName, type StackColumns } from "../dump/columns.ts";
 import { parseEhdr } from "../elf/headers.ts";
 import { type FoldedFrame, foldStacks, formatFolded, frameFallbackName } from "../profile/folded.ts";
 import type { IndexedBinary } from "../symbolize/binary.ts";
@@ -26,6 +26,8 @@ export interface FoldOptions {
   linkageNames?: boolean;
   /** Binaries of which the file at hand {@linkcode endsEarly}. */
   cut?: ReadonlySet<IndexedBinary>;
+  /** What stands outermost, before the frames of a stack. */
+  root?: (stack: number) => string | undefined;
 }
 
 /**
@@ -33,7 +35,7 @@ export interface FoldOptions {
  * and offset.
  */
 export function foldDump(columns: StackColumns, symbolizer: Symbolizer, options: FoldOptions): FoldedDump {
-  const { counts, skipped = false, linkageNames = false, cut = new Set() } = options;
+  const { counts, skipped = false, linkageNames = false, cut = new Set(), root } = options;
   const name = (frame: FoldedFrame): string | string[] => {
     if (frame.status === BPF_STACK_BUILD_ID_IP) return frameFallbackName(frame);
     const returnAddress = skipped || !frame.innermost;
@@ -45,7 +47,7 @@ export function foldDump(columns: StackColumns, symbolizer: Symbolizer, options:
     return frames.map((one) => (linkageNames ? one.name : one.demangled) ?? unknown);
   };
   return {
-    text: formatFolded(foldStacks(columns, name, counts)),
+    text: formatFolded(foldStacks(columns, name, counts, root === undefined ? {} : { root })),
     summary: summarize(columns, symbolizer, skipped, cut),
   };
 }
@@ -64,16 +66,16 @@ function summarize(
   skipped: boolean,
   cut: ReadonlySet<IndexedBinary>,
 ): string {
-  const { idIndex, offsetLo, offsetHi, buildIds, first } = columns;
-  const frames = { idIndex, offsetLo, offsetHi, buildIds };
-  const { resolved: { reason, binary } } = symbolizer.lookupColumns(
-    skipped ? { ...frames, first: new Uint32Array(0) } : { ...frames, first },
-  );
+  const { reason, binary } = symbolizer.lookupColumns(
+    skipped ? { ...columns, first: new Uint32Array(0) } : columns,
+  ).resolved;
   const reasons = new Map<string, number>();
   let named = 0;
   let kept = 0;
   for (let row = 0; row < reason.length; row++) {
-    if (columns.status[row] === BPF_STACK_BUILD_ID_IP) {
+    if (cameName(columns, row) !== undefined) {
+      named++;
+    } else if (columns.status[row] === BPF_STACK_BUILD_ID_IP) {
       kept++;
     } else if (reason[row] === 0) {
       named++;

@@ -6,6 +6,7 @@ import { Symbolizer } from "../symbolize/symbolizer.ts";
 import { type Command, EXIT_FAILED, EXIT_OK, inFile, naming, type ParsedArgs, UsageError } from "./command.ts";
 import { addWithDebugFiles, type FileTaker } from "./debug_files.ts";
 import type { Host } from "./host.ts";
+import { writeFile } from "./write_file.ts";
 
 /** `gsym convert|dump|lookup FILE …`. */
 export const command: Command = {
@@ -146,26 +147,6 @@ async function findInput(host: Host, path: string, parsed: ParsedArgs): Promise<
     };
   } catch (error) {
     throw naming(from, error);
-  }
-}
-
-/** Writes a file beside its place, and puts it there when it is whole. */
-async function writeFile(path: string, chunks: Iterable<Uint8Array>): Promise<void> {
-  const fs = await import("node:fs");
-  const partial = `${path}.partial`;
-  const file = fs.openSync(partial, "w");
-  let open = true;
-  try {
-    for (const chunk of chunks) {
-      for (let at = 0; at < chunk.length;) at += fs.writeSync(file, chunk, at);
-    }
-    fs.closeSync(file);
-    open = false;
-    fs.renameSync(partial, path);
-  } catch (error) {
-    if (open) fs.closeSync(file);
-    fs.rmSync(partial, { force: true });
-    throw error;
   }
 }
 

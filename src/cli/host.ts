@@ -21,6 +21,8 @@ export interface Host {
   /** What `path` is, symbolic links followed; `undefined` if nothing is there. */
   kind(path: string): EntryKind | undefined;
   list(path: string): { name: string; kind: EntryKind }[];
+  /** Where a symbolic link leads; `undefined` if nothing that may be read is there. */
+  readLink(path: string): string | undefined;
   /** All of standard input, as text. */
   readInput(): string;
   write(text: string): void;
@@ -44,6 +46,7 @@ interface DenoNamespace {
   readFileSync(path: string | URL): Uint8Array;
   statSync(path: string): Info;
   readDirSync(path: string): Iterable<Info & { name: string }>;
+  readLinkSync(path: string): string;
   errors: { NotFound: new () => Error };
   stdin: { readSync(into: Uint8Array): number | null };
   stdout: { writeSync(bytes: Uint8Array): number };
@@ -80,6 +83,14 @@ function writeAll(text: string, write: (bytes: Uint8Array) => number): void {
   while (bytes.length > 0) bytes = bytes.subarray(write(bytes));
 }
 
+function unlessItFails<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch {
+    return undefined;
+  }
+}
+
 const kindOf = (info: Info): EntryKind => info.isFile ? "file" : info.isDirectory ? "directory" : "other";
 
 function denoHost(deno: DenoNamespace): Host {
@@ -110,6 +121,7 @@ function denoHost(deno: DenoNamespace): Host {
       }
     },
     list: (path) => Array.from(deno.readDirSync(path), (entry) => ({ name: entry.name, kind: kindOf(entry) })),
+    readLink: (path) => unlessItFails(() => deno.readLinkSync(path)),
     readInput: () => readAll((into) => deno.stdin.readSync(into) ?? 0),
     write: (text) => writeAll(text, (bytes) => deno.stdout.writeSync(bytes)),
     writeError: (text) => writeAll(text, (bytes) => deno.stderr.writeSync(bytes)),
@@ -150,6 +162,7 @@ export async function nodeHost(): Promise<Host> {
         name: entry.name,
         kind: kindOf(infoOf(entry)),
       })),
+    readLink: (path) => unlessItFails(() => fs.readlinkSync(path)),
     readInput: () => fs.readFileSync(0, "utf8"),
     write: (text) => writeAll(text, (bytes) => fs.writeSync(1, bytes)),
     writeError: (text) => writeAll(text, (bytes) => fs.writeSync(2, bytes)),

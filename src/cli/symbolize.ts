@@ -7,26 +7,41 @@ import { decodeStacks } from "../dump/decode.ts";
 import { looksLikeBuildIds } from "../dump/detect.ts";
 import { readBuildIdFrom } from "../elf/build_id.ts";
 import { GsymReader, isGsym } from "../gsym/gsym_reader.ts";
+import { readRecording, type StackRecording } from "../recording/recording.ts";
 import { BinaryLoader } from "../store/binary_loader.ts";
 import { debuginfodStore } from "../store/debuginfod_store.ts";
 import type { BinaryStore } from "../store/store.ts";
 import type { IndexedBinary } from "../symbolize/binary.ts";
 import { Symbolizer } from "../symbolize/symbolizer.ts";
 import { BPF_BUILD_ID_SIZE, BPF_F_STACK_BUILD_ID } from "../uapi/bpf.ts";
-import { type Command, EXIT_FAILED, EXIT_OK, inFile, type ParsedArgs, UsageError, wholeNumber } from "./command.ts";
+import {
+  type Command,
+  EXIT_FAILED,
+  EXIT_OK,
+  inFile,
+  naming,
+  type ParsedArgs,
+  UsageError,
+  wholeNumber,
+} from "./command.ts";
 import { addWithDebugFiles } from "./debug_files.ts";
-import { endsEarly, foldDump } from "./fold_dump.ts";
+import { endsEarly, foldDump, type FoldedDump } from "./fold_dump.ts";
+import { foldRecording } from "./fold_recording.ts";
 import { type Host, walk } from "./host.ts";
 
-/** `symbolize --dump FILE [--elf FILE|DIR]…`. */
+/** Options that say what a dump does not. */
+const OF_DUMPS = ["value-size", "counts", "addresses", "skipped", "big-endian"];
+
+/** `symbolize (--dump FILE | --recording FILE) [--elf FILE|DIR]…`. */
 export const command: Command = {
-  summary: "turn a dump of a stack map into folded stacks",
-  help: `usage: stackmap symbolize --dump FILE [--elf FILE|DIR]… [option]…
+  summary: "turn a dump of a stack map, or a recording, into folded stacks",
+  help: `usage: stackmap symbolize (--dump FILE | --recording FILE) [--elf FILE|DIR]… [option]…
 
 Prints folded stacks, "outermost;…;innermost COUNT", which flame graph tools read, with inlined functions where there is
 DWARF; then, on standard error, how many frames were resolved, kept as IP, and unknown.
 
   --dump FILE        what "bpftool map dump -j" printed, or raw records: u32 id, then the value
+  --recording FILE   what "record --output" wrote; it has its own counts, and names for the kernel's frames
   --elf FILE|DIR     a binary, separate debug file or GSYM file, or a directory to search for those that the dump names;
                      as often as needed
   --debuginfod URL   a debuginfod server to ask for what is still missing; as often as needed
@@ -41,40 +56,75 @@ DWARF; then, on standard error, how many frames were resolved, kept as IP, and u
 exit code: 0, or 1 if a file can't be read or is not what it should be
 `,
   flags: ["addresses", "linkage-names", "skipped", "big-endian"],
-  options: ["dump", "elf", "debuginfod", "debug-root", "counts", "value-size"],
+  options: ["dump", "recording", "elf", "debuginfod", "debug-root", "counts", "value-size"],
   run,
 };
 
 async function run(host: Host, parsed: ParsedArgs): Promise<number> {
-  const dumps = parsed.values.get("dump") ?? [];
-  if (dumps.length !== 1) throw new UsageError("symbolize needs one --dump");
   if (parsed.operands.length > 0) {
     throw new UsageError(`what is ${parsed.operands[0]}? Binaries are named with --elf`);
   }
+  const dumps = parsed.values.get("dump") ?? [];
+  const recordings = parsed.values.get("recording") ?? [];
+  if (dumps.length + recordings.length !== 1) throw new UsageError("symbolize needs one --dump or --recording");
+  return dumps.length === 1
+    ? await symbolizeDump(host, dumps[0], parsed)
+    : await symbolizeRecording(host, recordings[0], parsed);
+}
+
+async function symbolizeDump(host: Host, dump: string, parsed: ParsedArgs): Promise<number> {
   const valueSize = wholeNumber(parsed, "value-size", 8, 4064);
   if (valueSize % 8 !== 0) {
     throw new UsageError(`--value-size is a multiple of a frame's 8 bytes, not ${valueSize}`);
   }
   const littleEndian = !parsed.flags.has("big-endian");
   const addresses = parsed.flags.has("addresses");
-  const columns = inFile(
-    dumps[0],
-    () => readDump(host.readFile(dumps[0]), valueSize, littleEndian, addresses),
-  );
+  const columns = inFile(dump, () => readDump(host.readFile(dump), valueSize, littleEndian, addresses));
   const countsFile = parsed.values.get("counts")?.at(-1);
   const counts = countsFile === undefined
     ? undefined
     : inFile(countsFile, () => parseCounts(new TextDecoder().decode(host.readFile(countsFile))));
+  const skipped = parsed.flags.has("skipped");
+  return await fold(
+    host,
+    parsed,
+    columns,
+    (symbolizer, options) => foldDump(columns, symbolizer, { ...options, counts, skipped }),
+  );
+}
+
+async function symbolizeRecording(host: Host, path: string, parsed: ParsedArgs): Promise<number> {
+  for (const name of OF_DUMPS) {
+    if (parsed.flags.has(name) || parsed.values.has(name)) {
+      throw new UsageError(`--${name} is about a dump; a recording says it itself`);
+    }
+  }
+  let recording: StackRecording;
+  try {
+    recording = await readRecording(host.readFile(path), { maxBytes: Infinity, maxFrames: Infinity });
+  } catch (error) {
+    throw naming(path, error);
+  }
+  return await fold(
+    host,
+    parsed,
+    recording.stacks,
+    (symbolizer, options) => foldRecording(recording, symbolizer, options),
+  );
+}
+
+/** Finds the binaries of stacks, and prints what `work` makes of them. */
+async function fold(
+  host: Host,
+  parsed: ParsedArgs,
+  columns: StackColumns,
+  work: (symbolizer: Symbolizer, options: { linkageNames: boolean; cut: Set<IndexedBinary> }) => FoldedDump,
+): Promise<number> {
   const symbolizer = new Symbolizer();
   const cut = new Set<IndexedBinary>();
   const problems = await addBinaries(host, symbolizer, cut, parsed, columns) +
     await addFromServers(host, symbolizer, parsed, columns);
-  const { text, summary } = foldDump(columns, symbolizer, {
-    counts,
-    skipped: parsed.flags.has("skipped"),
-    linkageNames: parsed.flags.has("linkage-names"),
-    cut,
-  });
+  const { text, summary } = work(symbolizer, { linkageNames: parsed.flags.has("linkage-names"), cut });
   host.write(text);
   host.writeError(summary);
   return problems === 0 ? EXIT_OK : EXIT_FAILED;

@@ -7,6 +7,7 @@
  *   and {@linkcode dumpStackMap} walk through them while they change.
  * - {@linkcode BpfAssembler} writes programs, {@linkcode BpfProgram} loads them, with the verifier's log in the
  *   error; {@linkcode openRawTracepoint}, {@linkcode PerfEvent} and {@linkcode PerfEvents} run them.
+ * - {@linkcode StackRecorder} samples the stacks of a process or of the whole machine.
  * - {@linkcode syscall} is what all of it rests on.
  *
  * What it takes:
@@ -86,6 +87,11 @@ export { BpfProgram, type BpfProgramOptions, type BpfTestRun, openRawTracepoint 
 // perf events
 export { PerfEvent, PerfEvents, type PerfEventTarget } from "./perf_event.ts";
 export { onlineCpus, parseCpuList, possibleCpuCount } from "./cpus.ts";
+
+// sampled stacks
+export { type RecorderProgress, StackRecorder, type StackRecorderOptions } from "./stack_recorder.ts";
+export type { SampledStacks } from "../recording/sample_recording.ts";
+export { commOf, kallsyms, kernelRelease, machine, perfMapOf, processMaps, threadsOf } from "./proc.ts";
 
 // what all of it rests on
 export { Descriptor, PinnableDescriptor } from "./descriptor.ts";

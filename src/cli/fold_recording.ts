@@ -1,0 +1,74 @@
+// Owns what the command line shows of a recording: folded stacks, and an account of what was sampled and lost.
+import type { StackRecording } from "../recording/recording.ts";
+import type { Symbolizer } from "../symbolize/symbolizer.ts";
+import { ERRNO, errnoName } from "../uapi/errno.ts";
+import { foldDump, type FoldedDump, type FoldOptions } from "./fold_dump.ts";
+
+/**
+ * Folds the stacks of a recording, each below the name of its process where that is known; the summary tells what was
+ * lost, and what helps.
+ */
+export function foldRecording(
+  recording: StackRecording,
+  symbolizer: Symbolizer,
+  options: Omit<FoldOptions, "counts" | "skipped" | "root">,
+): FoldedDump {
+  const { stacks, counts, skipped, pids, processes } = recording;
+  const { text, summary } = foldDump(stacks, symbolizer, {
+    ...options,
+    counts,
+    skipped: skipped > 0,
+    root: (s) => processes.get(pids[s])?.comm,
+  });
+  return { text, summary: `${accountOf(recording)}${summary}` };
+}
+
+function accountOf({ counts, sampling, processes, lost, stacks, pids }: StackRecording): string {
+  if (sampling === undefined) return "";
+  let samples = 0;
+  for (const count of counts.values()) samples += count;
+  const seen = pids.length === 0 ? 0 : processes.size;
+  let text = `${samples + lost.uncounted} samples of ${seen} process${seen === 1 ? "" : "es"} in ` +
+    `${sampling.seconds.toFixed(1)} s at ${sampling.frequency} Hz\n`;
+  for (const [kind, errors] of [["user", lost.user], ["kernel", lost.kernel]] as const) {
+    for (const [error, count] of errors) {
+      text += `${count} samples without their ${kind} stack: -${errnoName(error) ?? -error}${adviceFor(error)}\n`;
+    }
+  }
+  if (lost.uncounted > 0) text += `${lost.uncounted} samples not counted: raise --entries\n`;
+  const full = deepStacks(stacks.first, stacks.innermost, sampling.depth);
+  if (full > 0) {
+    text += `${full} stacks have ${sampling.depth} frames and may have more: raise --depth, and for more than ` +
+      "kernel.perf_event_max_stack that with sysctl\n";
+  }
+  return text;
+}
+
+function adviceFor(error: number): string {
+  switch (-error) {
+    case ERRNO.EEXIST:
+      return " (another stack was in its place: raise --entries)";
+    case ERRNO.ENOMEM:
+      return " (the map was full: raise --entries)";
+    case ERRNO.EFAULT:
+      return " (there was none at all)";
+    default:
+      return "";
+  }
+}
+
+/** Stacks as deep as could be: a user or a kernel stack begins at each row that is innermost. */
+function deepStacks(first: Uint32Array, innermost: Uint8Array | undefined, depth: number): number {
+  let full = 0;
+  for (let s = 0; s + 1 < first.length; s++) {
+    let from = first[s];
+    let deep = false;
+    for (let row = from; row <= first[s + 1]; row++) {
+      if (row < first[s + 1] && (row === from || innermost?.[row] !== 1)) continue;
+      deep ||= row - from >= depth;
+      from = row;
+    }
+    if (deep) full++;
+  }
+  return full;
+}

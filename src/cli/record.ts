@@ -1,0 +1,274 @@
+// Owns `record`: samples of a process, a command or the whole machine, to a recording and folded stacks.
+import process from "node:process";
+import type { SampledProcess, SampleRecording } from "../recording/sample_recording.ts";
+import { encodeRecording } from "../recording/sample_writer.ts";
+import { readRecording } from "../recording/recording.ts";
+import {
+  kallsyms,
+  kernelRelease,
+  machine,
+  onlineCpus,
+  perfMapOf,
+  processMaps,
+  StackRecorder,
+  whyNoBpf,
+} from "../linux/linux.ts";
+import { type Command, EXIT_FAILED, EXIT_OK, type ParsedArgs, UsageError, wholeNumber } from "./command.ts";
+import { foldRecording } from "./fold_recording.ts";
+import type { Host } from "./host.ts";
+import { LocalBinaries } from "./local_binaries.ts";
+import { addBinaries, LocalSymbolizer, nameAddresses, untranslated, userColumns } from "./record_result.ts";
+import { startStopped, type StoppedChild } from "./stopped_child.ts";
+import { writeFile } from "./write_file.ts";
+
+/** `record (--pid N | --all | -- COMMAND…)`. */
+export const command: Command = {
+  summary: "sample the running kernel: a process, a command or the whole machine",
+  help: `usage: stackmap record (--pid N | --all | -- COMMAND [ARGUMENT]…) [option]…
+
+Samples user and kernel stacks in the running kernel, with build IDs, until --seconds are over, the process has ended or
+Ctrl-C. Prints folded stacks, "command;outermost;…;innermost COUNT", which flame graph tools read; then, on standard
+error, what was sampled, resolved and lost. Needs Linux, root (or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE), and in Deno
+--allow-all.
+
+  --pid N          a process, its threads, and what they start from now on
+  --all            everything that runs on this machine
+  --seconds N      how long
+  --frequency N    samples a second and CPU (99)
+  --output FILE    write a recording, which symbolize --recording reads, also elsewhere; folded stacks only with --folded
+  --folded FILE    write folded stacks to a file; - is standard output
+  --user           user stacks only
+  --kernel         kernel stacks only
+  --depth N        most frames of a stack (127; more if kernel.perf_event_max_stack is raised)
+  --entries N      stacks that the kernel holds at a time (16384), which are taken out before it is full; memory: 40 bytes a
+                   frame and stack
+  --debug-root DIR where the .build-id tree of debug files is (/usr/lib/debug); as often as needed
+  --linkage-names  names as the linker has them, not demangled
+
+User stacks follow frame pointers: compile with -fno-omit-frame-pointer. Functions of a just-in-time compiler are named
+by /tmp/perf-PID.map, which node --perf-basic-prof and others write.
+
+exit code: 0, or 1 if nothing was recorded
+`,
+  flags: ["all", "user", "kernel", "linkage-names"],
+  options: ["pid", "seconds", "frequency", "output", "folded", "depth", "entries", "debug-root"],
+  run,
+};
+
+/** How often the recorder is looked after, and how often what is shown changes: milliseconds. */
+const POLL = 100;
+const SHOW = 500;
+/** When the mappings of a process are read again: a second after it was seen, since it may just have been starting. */
+const SETTLED = 1000;
+
+/** What is to be sampled. */
+interface Target {
+  name: string;
+  pid?: number;
+  child?: StoppedChild;
+}
+
+async function run(host: Host, parsed: ParsedArgs): Promise<number> {
+  const seconds = wholeNumber(parsed, "seconds", 1, Infinity);
+  const options = {
+    frequency: wholeNumber(parsed, "frequency", 1, 99),
+    depth: wholeNumber(parsed, "depth", 1, 127),
+    entries: wholeNumber(parsed, "entries", 1, 16384),
+    user: !parsed.flags.has("kernel"),
+    kernel: !parsed.flags.has("user"),
+  };
+  if (!options.user && !options.kernel) throw new UsageError("--user and --kernel exclude each other");
+  const pid = checkTarget(parsed);
+  const reason = whyNoBpf();
+  if (reason !== undefined) throw new Error(reason);
+  const { operands } = parsed;
+  const child = operands.length > 0 ? await startStopped(host, operands) : undefined;
+  const target: Target = child !== undefined
+    ? { name: operands.join(" "), pid: child.pid, child }
+    : pid !== undefined
+    ? { name: `pid ${pid}`, pid }
+    : { name: "all" };
+  try {
+    return await recordTarget(host, parsed, target, seconds, options);
+  } finally {
+    child?.terminate();
+  }
+}
+
+function checkTarget(parsed: ParsedArgs): number | undefined {
+  const pid = wholeNumber(parsed, "pid", 1, 0);
+  const targets = [pid > 0, parsed.flags.has("all"), parsed.operands.length > 0].filter((is) => is).length;
+  if (targets === 0) throw new UsageError("record needs --pid N, --all, or a command after --");
+  if (targets > 1) throw new UsageError("--pid, --all and a command exclude each other");
+  return pid > 0 ? pid : undefined;
+}
+
+async function recordTarget(
+  host: Host,
+  parsed: ParsedArgs,
+  target: Target,
+  seconds: number,
+  options: { frequency: number; depth: number; entries: number; user: boolean; kernel: boolean },
+): Promise<number> {
+  const binaries = new LocalBinaries(host);
+  const processes = new Map<number, SampledProcess>();
+  const { pid, child } = target;
+  using recorder = StackRecorder.open({
+    ...options,
+    ...(pid === undefined ? {} : { pid }),
+    ...(child === undefined ? {} : { enableOnExec: true }),
+  });
+  const started = new Date();
+  recorder.start();
+  child?.resume();
+  const ending = await sample(host, recorder, target, seconds, binaries, processes);
+  recorder.stop();
+  const elapsed = (Date.now() - started.getTime()) / 1000;
+  for (const seen of recorder.poll()) look(recorder, binaries, processes, seen);
+  for (const process of processes.values()) {
+    lookAgain(binaries, process);
+    const perfMap = perfMapOf(process.pid) ?? process.perfMap;
+    if (perfMap !== undefined) process.perfMap = perfMap;
+  }
+  if (ending !== "") host.writeError(`${ending}\n`);
+  const stacks = recorder.take();
+  recorder.close();
+  const local = new LocalSymbolizer(host, parsed.values.get("debug-root"));
+  const columns = userColumns(stacks);
+  const paths = await addBinaries(local, binaries, columns);
+  for (const [pid, wanted] of untranslated(stacks, columns)) {
+    const process = processes.get(pid);
+    if (process === undefined) continue;
+    const lines = await nameAddresses(local, binaries, process, wanted);
+    if (lines !== "") process.perfMap = `${process.perfMap ?? ""}\n${lines}`;
+  }
+  const recording: SampleRecording = {
+    name: target.name,
+    kernel: kernelRelease(),
+    machine: machine(),
+    started: started.toISOString(),
+    seconds: elapsed,
+    frequency: options.frequency,
+    nrCpus: onlineCpus().length,
+    stacks,
+    processes: [...processes.values()],
+    kallsyms: options.kernel ? kallsyms() : "",
+    binaries: paths,
+  };
+  await writeResult(host, parsed, recording, local);
+  if (stacks.count.length > 0 || stacks.uncounted > 0) return EXIT_OK;
+  host.writeError("nothing was sampled: it did not use the CPU\n");
+  return EXIT_FAILED;
+}
+
+/** Samples until it is over; why it is, where that is worth a line. */
+async function sample(
+  host: Host,
+  recorder: StackRecorder,
+  { pid, child }: Target,
+  seconds: number,
+  binaries: LocalBinaries,
+  processes: Map<number, SampledProcess>,
+): Promise<string> {
+  const start = Date.now();
+  let ending: string | undefined;
+  let wake = () => {};
+  const end = (why: string) => {
+    ending ??= why;
+    wake();
+  };
+  child?.ended.then(
+    (code) =>
+      end(code === 0 ? "" : `the command ended with ${typeof code === "number" ? `exit code ${code}` : code}`),
+    (error) => end(`the command could not be started: ${error.message}`),
+  );
+  const interrupted = () => end("");
+  process.on("SIGINT", interrupted);
+  process.on("SIGTERM", interrupted);
+  const settling: { pid: number; due: number }[] = [];
+  try {
+    for (let shown = start; ending === undefined;) {
+      const now = Date.now();
+      const left = start + 1000 * seconds - now;
+      if (left <= 0) break;
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+        setTimeout(resolve, Math.min(POLL, left));
+      });
+      for (const seen of recorder.poll()) {
+        look(recorder, binaries, processes, seen);
+        settling.push({ pid: seen, due: now + SETTLED });
+      }
+      while (settling.length > 0 && settling[0].due <= now) {
+        lookAgain(binaries, processes.get(settling.shift()!.pid)!);
+      }
+      if (pid !== undefined && child === undefined && host.kind(`/proc/${pid}`) === undefined) {
+        end(`process ${pid} has ended`);
+      }
+      if (host.interactive() && now - shown >= SHOW) {
+        shown = now;
+        host.writeError(`\r${progress(recorder, now - start, seconds)}\x1b[K`);
+      }
+    }
+  } finally {
+    process.off("SIGINT", interrupted);
+    process.off("SIGTERM", interrupted);
+    if (host.interactive()) host.writeError("\r\x1b[K");
+  }
+  return ending ?? "";
+}
+
+function progress(recorder: StackRecorder, milliseconds: number, seconds: number): string {
+  const { samples, stacks, lostUser, lostKernel, processes } = recorder.progress;
+  const lost = lostUser + lostKernel;
+  const of = seconds === Infinity ? "Ctrl-C ends it" : `of ${seconds} s`;
+  const lostText = lost === 0 ? "" : `, ${lost} stacks lost`;
+  return `${
+    (milliseconds / 1000).toFixed(0)
+  } s (${of}): ${samples} samples of ${processes} processes, ${stacks} stacks${lostText}`;
+}
+
+/** Reads what is to be known of a process while it lives. */
+function look(
+  recorder: StackRecorder,
+  binaries: LocalBinaries,
+  processes: Map<number, SampledProcess>,
+  pid: number,
+): void {
+  const process: SampledProcess = { pid, comm: recorder.comm(pid) ?? `pid ${pid}` };
+  processes.set(pid, process);
+  lookAgain(binaries, process);
+}
+
+function lookAgain(binaries: LocalBinaries, process: SampledProcess): void {
+  const maps = processMaps(process.pid);
+  if (maps === undefined || maps === "" || maps === process.maps) return;
+  process.maps = maps;
+  binaries.add(process.pid, maps);
+}
+
+async function writeResult(
+  host: Host,
+  parsed: ParsedArgs,
+  recording: SampleRecording,
+  local: LocalSymbolizer,
+): Promise<void> {
+  const output = parsed.values.get("output")?.at(-1);
+  const folded = parsed.values.get("folded")?.at(-1) ?? (output === undefined ? "-" : undefined);
+  const archive = await encodeRecording(recording);
+  // Written first: whatever happens to the rest, what was recorded is there.
+  if (output !== undefined) await writeFile(output, [archive]);
+  // One way to fold: what is printed here is what the file gives elsewhere with the same binaries.
+  const linkageNames = parsed.flags.has("linkage-names");
+  const { text, summary } = foldRecording(
+    await readRecording(archive, { maxBytes: Infinity, maxFrames: Infinity }),
+    local.symbolizer,
+    {
+      linkageNames,
+    },
+  );
+  if (folded === "-") host.write(text);
+  else if (folded !== undefined) await writeFile(folded, [new TextEncoder().encode(text)]);
+  host.writeError(summary);
+  if (output !== undefined) host.writeError(`${output}: ${archive.length} bytes\n`);
+}

@@ -1,0 +1,136 @@
+// Owns what /proc tells of a process, its threads and the kernel, as far as samples need it to be named later.
+import { platform, readText } from "./host.ts";
+
+// The part of Node's interfaces used here; Deno and Bun have them.
+interface Stats {
+  uid: number;
+  size: number;
+  isFile(): boolean;
+}
+interface Fs {
+  constants: { O_DIRECTORY: number; O_NOFOLLOW: number; O_NONBLOCK: number };
+  readdirSync(path: string): string[];
+  openSync(path: string, flags: number): number;
+  fstatSync(fd: number): Stats;
+  readSync(fd: number, bytes: Uint8Array, offset: number, length: number, position: number): number;
+  closeSync(fd: number): void;
+}
+
+/** Most bytes of a perf-PID.map that are read: it is somebody else's file. */
+const MOST_PERF_MAP_BYTES = 1 << 26;
+
+function fs(): Fs {
+  const { process } = globalThis as unknown as { process: { getBuiltinModule(name: string): unknown } };
+  return process.getBuiltinModule("node:fs") as Fs;
+}
+
+/** The lines `NAME:\tVALUES` of /proc/PID/status: the values of one. */
+function statusOf(pid: number, name: string): string[] | undefined {
+  const line = new RegExp(`^${name}:\\s*(.*)$`, "m").exec(readText(`/proc/${pid}/status`) ?? "");
+  return line === null ? undefined : line[1].trim().split(/\s+/);
+}
+
+/**
+ * The threads of a process, ascending: the names in `/proc/PID/task`. None if it is gone, or /proc can't be read.
+ *
+ * @example
+ * ```ts ignore
+ * // Not run: needs Linux, and all of Deno's permissions.
+ * import { threadsOf } from "@bpf/stackmap/linux";
+ *
+ * console.log(threadsOf(1234)); // [1234, 1240, …]
+ * ```
+ */
+export function threadsOf(pid: number): number[] {
+  try {
+    return fs().readdirSync(`/proc/${pid}/task`).map(Number).sort((a, b) => a - b);
+  } catch {
+    return [];
+  }
+}
+
+/**
+ * The text of `/proc/PID/maps`, for `parseProcMaps()`; `undefined` if the process is gone, has no memory of its own
+ * (a thread of the kernel), or may not be looked at.
+ */
+export function processMaps(pid: number): string | undefined {
+  return readText(`/proc/${pid}/maps`) || undefined;
+}
+
+/** The name of a process's first thread: `/proc/PID/comm`; `undefined` if it is gone. */
+export function commOf(pid: number): string | undefined {
+  return readText(`/proc/${pid}/comm`)?.replace(/\n$/, "");
+}
+
+/**
+ * The text of the `perf-PID.map` that a just-in-time compiler wrote into /tmp: lines `START SIZE NAME`, both numbers
+ * hexadecimal. The process's own /tmp and its own number of itself are meant, if it lives in a container.
+ *
+ * @returns `undefined` if there is none, and for what could be a trap: a symbolic link (the file, or /tmp), anything
+ *   but a regular file, a file that belongs neither to root nor to the process's user, more than 64 MiB.
+ * @example
+ * ```ts ignore
+ * // Not run: needs Linux, and all of Deno's permissions.
+ * import { perfMapOf } from "@bpf/stackmap/linux";
+ *
+ * console.log(perfMapOf(1234)?.split("\n", 1)); // of `node --perf-basic-prof`
+ * ```
+ */
+export function perfMapOf(pid: number): string | undefined {
+  const owners = statusOf(pid, "Uid")?.map(Number);
+  if (owners === undefined) return undefined;
+  const inside = statusOf(pid, "NSpid")?.at(-1) ?? `${pid}`;
+  try {
+    const { openSync, closeSync, constants: { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } } = fs();
+    // The process's root is no path that can be left upwards, but links below it would be followed from our own
+    // root. So the folder is opened first, and the file in it, whatever stands at its path by then.
+    const folder = openSync(`/proc/${pid}/root/tmp`, O_DIRECTORY | O_NOFOLLOW);
+    try {
+      // Without O_NONBLOCK a named pipe would be waited for.
+      const file = openSync(`/proc/self/fd/${folder}/perf-${inside}.map`, O_NOFOLLOW | O_NONBLOCK);
+      try {
+        return readSmall(file, owners);
+      } finally {
+        closeSync(file);
+      }
+    } finally {
+      closeSync(folder);
+    }
+  } catch {
+    return undefined;
+  }
+}
+
+/** The text of an open regular file of root or one of `owners`. */
+function readSmall(file: number, owners: readonly number[]): string | undefined {
+  const { fstatSync, readSync } = fs();
+  const stats = fstatSync(file);
+  if (!stats.isFile() || (stats.uid !== 0 && !owners.includes(stats.uid)) || stats.size > MOST_PERF_MAP_BYTES) {
+    return undefined;
+  }
+  // It may grow or shrink meanwhile; what it had is enough.
+  const bytes = new Uint8Array(stats.size);
+  let length = 0;
+  while (length < bytes.length) {
+    const count = readSync(file, bytes, length, bytes.length - length, length);
+    if (count === 0) break;
+    length += count;
+  }
+  return new TextDecoder().decode(bytes.subarray(0, length));
+}
+
+/** The text of `/proc/kallsyms`; all addresses in it are zero where `kernel.kptr_restrict` says so. */
+export function kallsyms(): string {
+  return readText("/proc/kallsyms") ?? "";
+}
+
+/** The kernel's release, as `uname -r` prints it; empty if /proc can't be read. */
+export function kernelRelease(): string {
+  return (readText("/proc/sys/kernel/osrelease") ?? "").trim();
+}
+
+/** The machine, as `uname -m` prints it: `x86_64`, `aarch64`. */
+export function machine(): string {
+  const { arch } = platform();
+  return arch === "x64" ? "x86_64" : arch === "arm64" ? "aarch64" : arch;
+}

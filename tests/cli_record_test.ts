@@ -1,0 +1,236 @@
+// The command line on the running kernel: `record` of programs and the machine, `dump` of maps that others made.
+import { assert, assertEquals, assertGreater, assertMatch, assertStringIncludes } from "@std/assert";
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { BPF_F_STACK_BUILD_ID, BPF_MAP_TYPE_STACK_TRACE, readRecording } from "../mod.ts";
+import { BPF_MAP_TYPE_HASH, BpfMap } from "../src/linux/linux.ts";
+import { inDirectory, run } from "./cli_run.ts";
+import { fillStacks, noBpf, noBpfOrGcc } from "./linux_fixture.ts";
+
+const MAIN = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url));
+
+// Uses the CPU for so many milliseconds, in two functions with frame pointers, one of them called through another.
+const BUSY = `
+#include <stdlib.h>
+#include <time.h>
+volatile unsigned long sink;
+__attribute__((noinline)) void inner(void) { for (int i = 0; i < 3000; i++) sink += i; }
+__attribute__((noinline)) void outer(void) { inner(); sink++; }
+__attribute__((noinline)) void other(void) { for (int i = 0; i < 1000; i++) sink ^= i; }
+int main(int argc, char **argv) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  long long end = t.tv_sec * 1000LL + t.tv_nsec / 1000000 + atoi(argv[1]);
+  do {
+    for (int i = 0; i < 100; i++) { outer(); other(); }
+    clock_gettime(CLOCK_MONOTONIC, &t);
+  } while (t.tv_sec * 1000LL + t.tv_nsec / 1000000 < end);
+  return argc > 2 ? 3 : 0;
+}
+`;
+
+function compileBusy(dir: string): string {
+  const path = `${dir}/busy`;
+  writeFileSync(`${path}.c`, BUSY);
+  const flags = ["-O0", "-static", "-fno-omit-frame-pointer", "-Wl,--build-id=sha1"];
+  execFileSync("gcc", [...flags, "-o", path, `${path}.c`]);
+  return path;
+}
+
+/** Samples by folded stack. */
+function countsOf(folded: string): Map<string, number> {
+  return new Map(
+    folded.trimEnd().split("\n").map((line) => {
+      const at = line.lastIndexOf(" ");
+      return [line.slice(0, at), Number(line.slice(at + 1))];
+    }),
+  );
+}
+
+/** Runs the command line in a process of its own, as this runtime does. */
+function startCli(
+  ...args: string[]
+): { pid: number; ended: Promise<{ code: number | null; out: string; err: string }> } {
+  const runtime = "Deno" in globalThis ? ["run", "--allow-all", "--no-check", MAIN] : [MAIN];
+  const child = spawn(process.execPath, [...runtime, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  let out = "";
+  let err = "";
+  child.stdout.on("data", (piece) => void (out += piece));
+  child.stderr.on("data", (piece) => void (err += piece));
+  const ended = new Promise<{ code: number | null; out: string; err: string }>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ code, out, err }));
+  });
+  return { pid: child.pid!, ended };
+}
+
+Deno.test("record and dump say what is wrong with a command line, on every machine", async () => {
+  const cases: [string[], string][] = [
+    [["record"], "--pid N, --all, or a command after --"],
+    [["record", "--all", "--pid", "1"], "exclude each other"],
+    [["record", "--all", "--", "true"], "exclude each other"],
+    [["record", "--all", "--user", "--kernel"], "--user and --kernel exclude each other"],
+    [["record", "--all", "--frequency", "0"], "--frequency is a whole number from 1"],
+    [["dump", "17"], "what is 17? The map is named with --map"],
+    [["symbolize", "--recording", "a", "--dump", "b"], "one --dump or --recording"],
+    [["symbolize", "--recording", "a", "--counts", "b"], "--counts is about a dump"],
+  ];
+  for (const [args, message] of cases) {
+    const { code, err } = await run(...args);
+    assertEquals(code, 2, args.join(" "));
+    assertStringIncludes(err, message);
+  }
+});
+
+Deno.test({
+  name: `where BPF can't be had, record and dump say why and exit with 1`,
+  ignore: !noBpf.ignore,
+  async fn() {
+    for (const args of [["record", "--all", "--seconds", "1"], ["dump"]]) {
+      const { code, err } = await run(...args);
+      assertEquals(code, 1);
+      assertStringIncludes(noBpf.why, err.replace(/^stackmap: /, "").trim());
+    }
+  },
+});
+
+Deno.test({
+  name: `record -- COMMAND samples it from its start; the recording gives the same elsewhere${noBpfOrGcc.why}`,
+  ignore: noBpfOrGcc.ignore,
+  fn: () =>
+    inDirectory(async (dir) => {
+      const busy = compileBusy(dir);
+      const file = `${dir}/busy.tar.gz`;
+      const folded = `${dir}/busy.folded`;
+      const options = ["--frequency", "499", "--output", file, "--folded", folded];
+      const { code, out, err } = await run("record", ...options, "--", busy, "400", "fail");
+      assertEquals([code, out], [0, ""], err);
+      assertStringIncludes(err, "the command ended with exit code 3\n");
+      assertMatch(err, /\d+ samples of 1 process in 0\.\d s at 499 Hz\n/);
+      const text = readFileSync(folded, "utf8");
+      const counts = countsOf(text);
+      const inner = counts.get("busy;__libc_start_call_main;main;outer;inner") ??
+        [...counts].find(([stack]) => stack.endsWith("main;outer;inner"))?.[1] ?? 0;
+      assertGreater(inner, 40, text);
+      for (const stack of counts.keys()) assertMatch(stack, /^busy;/);
+
+      // As on another machine, with the program alone.
+      const again = await run("symbolize", "--recording", file, "--elf", busy);
+      assertEquals([again.code, again.out], [0, text]);
+      const { stacks, counts: byRow, sampling, binaries, processes } = await readRecording(readFileSync(file));
+      assertEquals([...binaries.values()], [busy]);
+      assertEquals([...processes.values()].map(({ comm }) => comm), ["busy"]);
+      assertEquals(sampling?.frequency, 499);
+      assertEquals(stacks.ids.length, byRow.size);
+      assertEquals(
+        [...byRow.values()].reduce((sum, count) => sum + count, 0),
+        [...counts.values()].reduce((sum, count) => sum + count, 0),
+      );
+    }),
+});
+
+Deno.test({
+  name: `Ctrl-C, and the target's death, end record cleanly: what was recorded is written${noBpfOrGcc.why}`,
+  ignore: noBpfOrGcc.ignore,
+  fn: () =>
+    inDirectory(async (dir) => {
+      const busy = compileBusy(dir);
+      for (const how of ["SIGINT", "death"]) {
+        const target = spawn(busy, ["20000"], { stdio: "ignore" });
+        try {
+          const file = `${dir}/${how}.tar.gz`;
+          const cli = startCli("record", "--pid", `${target.pid}`, "--output", file, "--folded", "-");
+          await new Promise((resolve) => setTimeout(resolve, 1500));
+          if (how === "death") process.kill(target.pid!, "SIGKILL");
+          else process.kill(cli.pid, "SIGINT");
+          const { code, out, err } = await cli.ended;
+          assertEquals(code, 0, err);
+          assertEquals(err.includes("has ended"), how === "death", err);
+          assert([...countsOf(out).keys()].some((stack) => stack.endsWith("main;outer;inner")), out);
+          assertGreater((await readRecording(readFileSync(file))).counts.size, 0);
+          assertEquals(existsSync(`${file}.partial`), false);
+        } finally {
+          target.kill("SIGKILL");
+        }
+      }
+    }),
+});
+
+Deno.test({
+  name: `record --all samples other processes, and the kernel's frames have names${noBpfOrGcc.why}`,
+  ignore: noBpfOrGcc.ignore,
+  fn: () =>
+    inDirectory(async (dir) => {
+      const busy = compileBusy(dir);
+      const target = spawn(busy, ["20000"], { stdio: "ignore" });
+      try {
+        const { code, out, err } = await run("record", "--all", "--seconds", "1", "--frequency", "199");
+        assertEquals(code, 0, err);
+        assert([...countsOf(out).keys()].some((stack) => /^busy;.*main;outer;inner/.test(stack)), out);
+        // Whatever ran in the kernel, it was entered somewhere.
+        assertMatch(out, /;(?:asm_|entry_|ret_from_fork|do_syscall)/);
+      } finally {
+        target.kill("SIGKILL");
+      }
+    }),
+});
+
+Deno.test({
+  name: `dump reads maps by id and by pin, with counts, to folded stacks and raw records${noBpf.why}`,
+  ignore: noBpf.ignore,
+  fn: () =>
+    inDirectory(async (dir) => {
+      using map = BpfMap.create({
+        type: BPF_MAP_TYPE_STACK_TRACE,
+        valueSize: 127 * 32,
+        maxEntries: 1024,
+        mapFlags: BPF_F_STACK_BUILD_ID,
+        name: "dump_me",
+      });
+      using counts = BpfMap.create({ type: BPF_MAP_TYPE_HASH, keySize: 16, valueSize: 8, maxEntries: 16 });
+      assertGreater(fillStacks(map), 0);
+      const id = `${map.info().id}`;
+      const listed = await run("dump");
+      assertEquals(listed.code, 0);
+      assertMatch(listed.out, new RegExp(`^${id}\tdump_me\t1024 stacks of up to 127 frames, build IDs$`, "m"));
+
+      const { code, out, err } = await run("dump", "--map", id);
+      assertEquals(code, 0, err);
+      const folded = countsOf(out);
+      assertGreater(folded.size, 0);
+
+      // As a tool that counts would: pid, padding, the stack's id.
+      const key = new Uint8Array(16);
+      const view = new DataView(key.buffer);
+      const stack = map.nextKey()!;
+      view.setUint32(0, process.pid, true);
+      key.set(stack, 8);
+      counts.update(key, Uint8Array.of(42, 0, 0, 0, 0, 0, 0, 0));
+      view.setUint32(0, 1, true);
+      view.setInt32(8, -17, true);
+      counts.update(key, Uint8Array.of(5, 0, 0, 0, 0, 0, 0, 0));
+      const options = ["--counts", `${counts.info().id}`, "--id-offset", "8", "--pid-offset", "0"];
+      const counted = await run("dump", "--map", id, ...options);
+      assertEquals(counted.code, 0, counted.err);
+      assertEquals([...countsOf(counted.out).values()].sort((a, b) => a - b), [5, 42]);
+      assertStringIncludes(counted.out, "[missing stack -17] 5\n");
+      const own = await run("dump", "--map", id, ...options, "--pid", `${process.pid}`);
+      assertEquals([...countsOf(own.out).values()], [42]);
+      assertStringIncludes(
+        (await run("dump", "--map", id, ...options, "--id-offset", "13")).err,
+        "a key has 16 bytes",
+      );
+
+      const raw = await run("dump", "--map", id, "--raw", `${dir}/raw.bin`);
+      assertEquals([raw.code, raw.out], [0, ""]);
+      const offline = await run("symbolize", "--dump", `${dir}/raw.bin`);
+      assertEquals(offline.code, 0);
+      assertEquals(countsOf(offline.out).size > 0, true);
+
+      assertStringIncludes((await run("dump", "--map", `${counts.info().id}`)).err, "is no stack map");
+      assertStringIncludes((await run("dump", "--map", "4294967295")).err, "there is no object of that id");
+      assertStringIncludes((await run("dump", "--map", `${dir}/nothing`)).err, "nothing is pinned there");
+    }),
+});
