@@ -86,6 +86,7 @@ export {
 export { AddressSpace, type Vma } from "./src/memory/address_space.ts";
 export { type MappedFile, mappedFile } from "./src/memory/mapped_file.ts";
 export { parseProcMaps, type ProcMapsEntry } from "./src/memory/proc_maps.ts";
+export { type AddressName, AddressNames, parseKallsyms, parsePerfMap } from "./src/memory/address_names.ts";
 
 // elf
 export {
@@ -274,7 +275,15 @@ export {
 export { encodePprof, type PprofOptions } from "./src/profile/pprof.ts";
 
 // recording
-export { readRecording, type StackRecording } from "./src/recording/recording.ts";
+export {
+  type LostSamples,
+  readRecording,
+  type RecordedProcess,
+  type SamplingInfo,
+  type StackRecording,
+} from "./src/recording/recording.ts";
+export { type SampledProcess, type SampledStacks, type SampleRecording } from "./src/recording/sample_recording.ts";
+export { encodeRecording } from "./src/recording/sample_writer.ts";
 
 // serve
 export type { AccessOptions } from "./src/serve/access.ts";

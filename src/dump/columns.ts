@@ -46,6 +46,24 @@ export interface StackColumns {
   buildIds: Uint8Array;
   /** Row and `status` of each frame whose status the UAPI does not define. */
   otherStatus: Map<number, number>;
+  /**
+   * 1 for each row whose address is the instruction that ran, 0 for return addresses. Absent, as in what
+   * {@linkcode decodeStacks} returns, it is the first row of each stack. In stacks that are a kernel stack on top
+   * of a user stack, the first frame of either is.
+   */
+  innermost?: Uint8Array;
+  /**
+   * Number in `names` of what each row is called, -1 where nothing said: names that came with the stacks, of
+   * functions in the kernel and of code that is in no file. What a symbolizer knows of a row goes before.
+   */
+  nameIndex?: Int32Array;
+  /** The distinct names that came with the stacks. */
+  names?: readonly string[];
+}
+
+/** The name that came with a row; `undefined` if none did. */
+export function cameName({ nameIndex, names }: StackColumns, row: number): string | undefined {
+  return nameIndex === undefined ? undefined : names?.[nameIndex[row]];
 }
 
 /**

@@ -1,7 +1,8 @@
 // Owns folded stacks: decoded stacks and counts to the lines that flame graph tools read.
 import { toHex } from "../base/bytes.ts";
-import type { StackColumns } from "../dump/columns.ts";
+import { cameName, type StackColumns } from "../dump/columns.ts";
 import { BPF_BUILD_ID_SIZE, BPF_STACK_BUILD_ID_IP, BPF_STACK_BUILD_ID_VALID } from "../uapi/bpf.ts";
+import { type DistinctFrames, distinctFrames } from "./pprof_frames.ts";
 
 /** A frame to be named; the fields of `struct bpf_stack_build_id` and its place. */
 export interface FoldedFrame {
@@ -15,9 +16,11 @@ export interface FoldedFrame {
   ip: bigint;
   /**
    * Whether this is the innermost frame, whose address is the instruction that ran. Every other frame's is a return
-   * address: the call lies before it.
+   * address: the call lies before it. In a kernel stack on top of a user stack, the first frame of either is.
    */
   innermost: boolean;
+  /** The name that came with the stacks: {@linkcode StackColumns}`.names`. */
+  name?: string;
 }
 
 /**
@@ -42,6 +45,8 @@ export type FoldedStacks = Map<string, number>;
  * @param counts How often each stack id occurred, such as a counting map's content. Ids that are not in the dump,
  * `-EEXIST` and the like among them, are kept as one stack `[missing stack ID]` each. Without counts each stack of
  * the dump counts 1.
+ * @param options `root`: what stands outermost, before the frames of a stack, by its position in `columns.ids`: the
+ * name of its process, as stackcollapse-perf prints it. `undefined` is nothing. Stacks that are missing have none.
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -59,10 +64,11 @@ export function foldStacks(
   columns: StackColumns,
   name: FrameNamer,
   counts?: Iterable<readonly [id: number, count: number]>,
+  options: { root?: (stack: number) => string | undefined } = {},
 ): FoldedStacks {
   const folded: FoldedStacks = new Map();
   const add = (stack: string, count: number) => folded.set(stack, (folded.get(stack) ?? 0) + count);
-  const lines = new StackLines(columns, name);
+  const lines = new StackLines(columns, name, options.root);
   if (counts === undefined) {
     for (let s = 0; s < columns.ids.length; s++) add(lines.line(s), 1);
     return folded;
@@ -96,7 +102,7 @@ export function formatFolded(folded: ReadonlyMap<string, number>): string {
 /**
  * What a frame is called that nobody can name: `0xffffffff81000000 [ip]` for an address, and the start of the build
  * ID with the file offset, `4c5f9a01+0x1136 [unknown]`, for a binary that was not at hand. A status that the UAPI
- * does not define is shown: `[unknown status 7]`.
+ * does not define is shown: `[unknown status 7]`. A name that came with the stacks stands for all of these.
  *
  * @example
  * ```ts
@@ -110,6 +116,7 @@ export function formatFolded(folded: ReadonlyMap<string, number>): string {
  * ```
  */
 export function frameFallbackName(frame: Omit<FoldedFrame, "innermost">): string {
+  if (frame.name) return frame.name;
   if (frame.status === BPF_STACK_BUILD_ID_IP) return `0x${frame.ip.toString(16)} [ip]`;
   const place = `${toHex(frame.build_id.subarray(0, 4))}+0x${frame.offset.toString(16)}`;
   return `${place} [unknown${frame.status === BPF_STACK_BUILD_ID_VALID ? "" : ` status ${frame.status}`}]`;
@@ -119,36 +126,30 @@ export function frameFallbackName(frame: Omit<FoldedFrame, "innermost">): string
 class StackLines {
   readonly #columns: StackColumns;
   readonly #name: FrameNamer;
-  // Per build ID number (and one before them for IP frames): names by offset, innermost or not.
-  readonly #names: Map<number, string>[][] = [];
+  readonly #root: ((stack: number) => string | undefined) | undefined;
+  readonly #distinct: DistinctFrames;
+  /** Names by number of the distinct frame, once they were asked for. */
+  readonly #names: string[];
 
-  constructor(columns: StackColumns, name: FrameNamer) {
+  constructor(columns: StackColumns, name: FrameNamer, root?: (stack: number) => string | undefined) {
     this.#columns = columns;
     this.#name = name;
+    this.#root = root;
+    this.#distinct = distinctFrames(columns, false);
+    this.#names = new Array(this.#distinct.row.length);
   }
 
   line(s: number): string {
     const { first } = this.#columns;
-    const start = first[s];
+    const { frame } = this.#distinct;
     let line = "";
-    for (let row = first[s + 1] - 1; row >= start; row--) {
-      const name = this.#frameName(row, row === start);
+    for (let row = first[s + 1] - 1; row >= first[s]; row--) {
+      const name = this.#names[frame[row]] ??= this.#ask(row, this.#distinct.innermost[frame[row]] === 1);
       line = line === "" ? name : `${line};${name}`;
     }
-    return line === "" ? "[empty stack]" : line;
-  }
-
-  #frameName(row: number, innermost: boolean): string {
-    const { idIndex, offsetLo, offsetHi, status } = this.#columns;
-    // Offsets and addresses of 2^53 and more (kernel addresses) are not remembered: a number can't tell them apart.
-    const offset = offsetHi[row] * 0x1_0000_0000 + offsetLo[row];
-    const remember = Number.isSafeInteger(offset) && status[row] <= BPF_STACK_BUILD_ID_IP;
-    if (!remember) return this.#ask(row, innermost);
-    const maps = this.#names[idIndex[row] + 1] ??= [new Map(), new Map()];
-    const map = maps[innermost ? 1 : 0];
-    let name = map.get(offset);
-    if (name === undefined) map.set(offset, name = this.#ask(row, innermost));
-    return name;
+    if (line === "") line = "[empty stack]";
+    const root = this.#root?.(s);
+    return root === undefined ? line : `${foldedName(root)};${line}`;
   }
 
   #ask(row: number, innermost: boolean): string {
@@ -162,6 +163,8 @@ class StackLines {
       ip: offset,
       innermost,
     };
+    const came = cameName(columns, row);
+    if (came !== undefined) frame.name = came;
     const names = this.#name(frame);
     if (names === undefined || typeof names === "string") return foldedName(names || frameFallbackName(frame));
     if (names.length === 0) return foldedName(frameFallbackName(frame));

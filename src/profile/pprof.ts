@@ -1,9 +1,10 @@
 // Owns pprof profiles: symbolized stacks and counts to the bytes of google/pprof's profile.proto.
 import { toHex } from "../base/bytes.ts";
-import type { StackColumns } from "../dump/columns.ts";
+import { cameName, type StackColumns } from "../dump/columns.ts";
 import type { SymbolizedColumns } from "../symbolize/symbolized_columns.ts";
 import { BPF_BUILD_ID_SIZE } from "../uapi/bpf.ts";
 import { type DistinctFrames, distinctFrames } from "./pprof_frames.ts";
+import { isKernelAddress, pageOf, putPage } from "./pprof_pages.ts";
 import { ProtoWriter } from "./pprof_wire.ts";
 
 /** What {@linkcode encodePprof} may be told. */
@@ -14,7 +15,10 @@ export interface PprofOptions {
    * 1.
    */
   counts?: Iterable<readonly [id: number, count: number]>;
-  /** Whether the helper left out frames, so that even the first frame of a stack is a return address. */
+  /**
+   * Whether the helper left out frames, so that even the first frame of a stack is a return address. Columns that
+   * say which rows are innermost go before.
+   */
   skipped?: boolean;
   /** What is counted, and in which unit; `{ type: "samples", unit: "count" }` by default. */
   sampleType?: { type: string; unit: string };
@@ -54,10 +58,9 @@ const PROFILE = {
   comment: 13,
 } as const;
 
-const PAGE_BITS = 12;
-/** Pages of the lower half of an address. */
-const PAGES_TO_HIGH = 2 ** 20;
 const TWO32 = 0x1_0000_0000;
+/** What stands for the build ID's number in the mapping of the kernel, and for its key. */
+const KERNEL = -1;
 
 /**
  * Encodes stacks as a profile of google/pprof: the bytes of `profile.proto`, not compressed. Files of profiles
@@ -67,7 +70,8 @@ const TWO32 = 0x1_0000_0000;
  * location for each distinct address of a binary, with a line for each inlined call, innermost first. Its `address`
  * lies within the call instruction for return addresses, one byte before them, as the format allows and as readers
  * need that symbolize by it. Frames that nobody could name keep mapping and address, so that a reader with the
- * binary can; frames that the kernel did not translate have their address and no mapping.
+ * binary can; frames that the kernel did not translate have their address and no mapping, and a name where one came
+ * with the stacks. Named frames of the kernel are in a mapping `[kernel.kallsyms]`, as perf has them.
  *
  * **Mappings.** A stack map tells no addresses of mappings, so there are two kinds, both made up such that readers
  * come to the right address of the file:
@@ -262,16 +266,22 @@ class PprofEncoder {
   #note(name: string): number {
     let location = this.#notes.get(name);
     if (location === undefined) {
-      const line = this.#nested.reset();
-      line.number(1, this.#function(name, name, ""));
+      const named = this.#function(name, name, "");
       location = ++this.#locations;
       const inner = this.#inner.reset();
       inner.number(1, location);
-      inner.message(4, line.bytes());
+      this.#nameLine(inner, named);
       this.#out.message(PROFILE.location, inner.bytes());
       this.#notes.set(name, location);
     }
     return location;
+  }
+
+  // The line of a location of which a function's name is all that is known.
+  #nameLine(location: ProtoWriter, named: number): void {
+    const line = this.#nested.reset();
+    line.number(1, named);
+    location.message(4, line.bytes());
   }
 
   #location(frame: number): number {
@@ -279,7 +289,9 @@ class PprofEncoder {
     const { resolved, depth, first } = this.#symbolized;
     const row = this.#distinct.row[frame];
     const at = this.#at[frame];
-    const mapping = idIndex[row] < 0 ? undefined : this.#mapping(idIndex[row], at);
+    const came = depth[at] === 0 ? cameName(this.#columns, row) : undefined;
+    const isKernel = came !== undefined && isKernelAddress(offsetHi[row], offsetLo[row]);
+    const mapping = idIndex[row] >= 0 || isKernel ? this.#mapping(idIndex[row], at) : undefined;
     let hi = mapping?.normalized ? resolved.addressHi[at] : offsetHi[row];
     let lo = mapping?.normalized ? resolved.addressLo[at] : offsetLo[row];
     if (this.#distinct.innermost[frame] === 0 && (hi !== 0 || lo !== 0)) {
@@ -287,24 +299,34 @@ class PprofEncoder {
       lo = (lo - 1) >>> 0;
     }
     const address = hi * TWO32 + lo;
-    const key = Number.isSafeInteger(address) ? address : `${hi},${lo}`;
+    // Processes have different names at one address.
+    const key = came !== undefined
+      ? `${hi},${lo},${came}`
+      : Number.isSafeInteger(address)
+      ? address
+      : `${hi},${lo}`;
     const known = mapping === undefined ? this.#bare : mapping.locations;
     let location = known.get(key);
     if (location !== undefined) return location;
     location = ++this.#locations;
     known.set(key, location);
     if (mapping !== undefined) {
-      const page = hi * PAGES_TO_HIGH + (lo >>> PAGE_BITS); // 52 bits: exact
+      const page = pageOf(hi, lo);
       mapping.firstPage = Math.min(mapping.firstPage, page);
       mapping.lastPage = Math.max(mapping.lastPage, page);
     }
     // Functions are written before the location: both use the same scratch memory.
     for (let k = 0; k < depth[at]; k++) this.#functionAt(first[at] + k);
+    const named = came === undefined ? 0 : this.#function(came, came, "");
     const inner = this.#inner.reset();
     inner.number(1, location);
     if (mapping !== undefined) inner.number(2, mapping.id);
     inner.u64(3, hi, lo);
     for (let k = 0; k < depth[at]; k++) this.#line(inner, first[at] + k, mapping);
+    if (named > 0) {
+      this.#nameLine(inner, named);
+      if (mapping !== undefined) mapping.names = true;
+    }
     this.#out.message(PROFILE.location, inner.bytes());
     return location;
   }
@@ -354,9 +376,9 @@ class PprofEncoder {
   #mapping(idIndex: number, at: number): Mapping {
     const { resolved } = this.#symbolized;
     // What no segment maps has no address; address 0 is no code.
-    const normalized = resolved.binary[at] >= 0 &&
+    const normalized = idIndex >= 0 && resolved.binary[at] >= 0 &&
       (resolved.addressLo[at] !== 0 || resolved.addressHi[at] !== 0);
-    const key = 2 * idIndex + (normalized ? 1 : 0);
+    const key = idIndex < 0 ? KERNEL : 2 * idIndex + (normalized ? 1 : 0);
     let mapping = this.#mappings.get(key);
     if (mapping === undefined) {
       mapping = {
@@ -382,10 +404,11 @@ class PprofEncoder {
     const { binaries, fileName } = this.#options;
     for (const mapping of this.#mappings.values()) {
       const { idIndex, normalized, firstPage, lastPage } = mapping;
+      const isKernel = idIndex < 0;
       const padded = buildIds.slice(idIndex * BPF_BUILD_ID_SIZE, (idIndex + 1) * BPF_BUILD_ID_SIZE);
       const binary = binaries?.[mapping.binary];
-      const known = binary?.name || undefined;
-      const name = fileName === undefined ? known : fileName(padded, known);
+      const known = isKernel ? "[kernel.kallsyms]" : binary?.name || undefined;
+      const name = fileName === undefined || isKernel ? known : fileName(padded, known);
       const inner = this.#inner.reset();
       inner.number(1, mapping.id);
       if (normalized) {
@@ -396,7 +419,7 @@ class PprofEncoder {
         putPage(inner, 4, firstPage);
       }
       inner.number(5, this.#string(name ?? ""));
-      inner.number(6, this.#string(toHex(binary?.buildId ?? padded)));
+      inner.number(6, this.#string(isKernel ? "" : toHex(binary?.buildId ?? padded)));
       inner.flag(7, mapping.names);
       inner.flag(8, mapping.files);
       inner.flag(9, mapping.lines);
@@ -404,12 +427,6 @@ class PprofEncoder {
       this.#out.message(PROFILE.mapping, inner.bytes());
     }
   }
-}
-
-// The address of a page. After the last of all comes none: the end of that is taken to be its last byte.
-function putPage(writer: ProtoWriter, field: number, page: number): void {
-  if (page === 2 ** 52) return writer.u64(field, 0xffff_ffff, 0xffff_ffff);
-  writer.u64(field, Math.floor(page / PAGES_TO_HIGH), (page % PAGES_TO_HIGH) * 2 ** PAGE_BITS);
 }
 
 function checked(value: number, what: string): number {

@@ -13,19 +13,23 @@ export interface DistinctFrames {
   readonly innermost: Uint8Array;
 }
 
-/** Words of a key: build ID's number and whether innermost, both halves of the offset, status. */
-const KEY = 4;
+/**
+ * Words of a key: build ID's number and whether innermost, both halves of the offset, status, number of the name.
+ */
+const KEY = 5;
 
 /**
  * Numbers frames 0, 1, … in order of appearance. Frames are equal if build ID, offset, status and being the
- * innermost are. A hash with random multipliers, because the stacks may be an enemy's.
+ * innermost are, and the name that came with them. A hash with random multipliers, because the stacks may be an
+ * enemy's.
  *
  * @param skipped Even the first frames of stacks are return addresses: the helper left out those inside of them.
+ *   Not asked where the columns say which rows are innermost.
  */
 export function distinctFrames(columns: StackColumns, skipped: boolean): DistinctFrames {
-  const { first, status, idIndex, offsetLo, offsetHi, otherStatus } = columns;
+  const { first, status, idIndex, offsetLo, offsetHi, otherStatus, nameIndex } = columns;
   const rows = status.length;
-  const multipliers = universalMultipliers(KEY);
+  const multipliers = universalMultipliers(nameIndex === undefined ? KEY - 1 : KEY);
   let bits = 10;
   let slots = new Int32Array(1 << bits); // number + 1; 0: free
   let hashes = new Uint32Array(1 << (bits - 1));
@@ -36,11 +40,14 @@ export function distinctFrames(columns: StackColumns, skipped: boolean): Distinc
   let count = 0;
   for (let s = 0; s + 1 < first.length; s++) {
     for (let row = first[s]; row < first[s + 1]; row++) {
-      const innermost = row === first[s] && !skipped ? 1 : 0;
+      const innermost = columns.innermost === undefined
+        ? row === first[s] && !skipped ? 1 : 0
+        : columns.innermost[row];
       key[0] = ((idIndex[row] + 1) << 1) | innermost;
       key[1] = offsetLo[row];
       key[2] = offsetHi[row];
       key[3] = otherStatus.size === 0 ? status[row] : otherStatus.get(row) ?? status[row];
+      if (nameIndex !== undefined) key[4] = nameIndex[row];
       const hash = universalHash(multipliers, key, 0) >>> 0;
       let slot = hash >>> (32 - bits);
       let number = slots[slot] - 1;
@@ -49,6 +56,7 @@ export function distinctFrames(columns: StackColumns, skipped: boolean): Distinc
         if (
           hashes[number] === hash && offsetLo[other] === offsetLo[row] && offsetHi[other] === offsetHi[row] &&
           idIndex[other] === idIndex[row] && inner[number] === innermost && status[other] === status[row] &&
+          (nameIndex === undefined || nameIndex[other] === nameIndex[row]) &&
           (otherStatus.size === 0 || otherStatus.get(other) === otherStatus.get(row))
         ) break;
         slot = (slot + 1) & (slots.length - 1);
@@ -86,7 +94,7 @@ export function rowsOf(columns: StackColumns, { row, innermost }: DistinctFrames
     offsetHi: new Uint32Array(row.length),
     offsetLo: new Uint32Array(row.length),
     buildIds,
-    first: Uint32Array.from([...innermost.keys()].filter((i) => innermost[i] === 1).concat(row.length)),
+    innermost,
   };
   for (let i = 0; i < row.length; i++) {
     rows.idIndex[i] = idIndex[row[i]];

@@ -4,65 +4,33 @@ import { FormatError } from "../base/format_error.ts";
 import { decodeStacks } from "../dump/decode.ts";
 import { BPF_F_SKIP_FIELD_MASK, BPF_F_STACK_BUILD_ID } from "../uapi/bpf.ts";
 import { SIZEOF_BPF_STACK_BUILD_ID } from "../uapi/bpf_stack_build_id.ts";
-import type { RecordingFiles, StackRecording } from "./recording.ts";
+import { fileOf, inFile, objectOf, type RecordingFiles, shortText, wholeNumber } from "./archive_fields.ts";
+import type { StackRecording } from "./recording.ts";
 
 /** Bytes of a call, and where in it is what bpf_get_stackid returned for the map of build IDs: an s64. */
 const EVENT_BYTES = 1056;
 const EVENT_ID = 16;
 
 const MOST_DEPTH = 0x1_0000;
-const MOST_NAME = 256;
 
 /** Reads what a symbolizer needs of it. @throws {FormatError} For what is missing or malformed. */
-export function readEventRecording({ meta, files }: RecordingFiles): StackRecording {
-  const need = (name: string): Uint8Array => {
-    const bytes = files.get(name);
-    if (bytes === undefined) throw new FormatError("is missing", { offset: 0, field: name });
-    return bytes;
-  };
-  const { name, kernel } = meta;
-  const depth = whole(meta, "depthBuildId", 1, MOST_DEPTH);
+export function readEventRecording(recording: RecordingFiles): StackRecording {
+  const { meta, files } = recording;
+  const depth = wholeNumber(meta, "depthBuildId", 1, MOST_DEPTH);
   const layout = { valueSize: depth * SIZEOF_BPF_STACK_BUILD_ID, mapFlags: BPF_F_STACK_BUILD_ID };
   return {
-    name: text(name, "name"),
-    kernel: text(kernel, "kernel"),
+    name: shortText(meta.name, "name"),
+    kernel: shortText(meta.kernel, "kernel"),
     layout,
-    skipped: whole(meta, "helperFlags", 0, 0xffff_ffff) & BPF_F_SKIP_FIELD_MASK,
-    stacks: inFile("bid.bin", () => decodeStacks(need("bid.bin"), layout)),
-    counts: countEvents(need("events.bin")),
+    skipped: wholeNumber(meta, "helperFlags", 0, 0xffff_ffff) & BPF_F_SKIP_FIELD_MASK,
+    stacks: inFile("bid.bin", () => decodeStacks(fileOf(recording, "bid.bin"), layout)),
+    counts: countEvents(fileOf(recording, "events.bin")),
     files: copies(meta.files, files),
+    pids: new Uint32Array(0),
+    processes: new Map(),
+    lost: { user: new Map(), kernel: new Map(), uncounted: 0 },
+    binaries: new Map(),
   };
-}
-
-function inFile<T>(name: string, read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof FormatError) || error.field === name) throw error;
-    const { offset, field, value } = error;
-    const place = `at offset ${offset}: `;
-    const problem = error.message.slice(error.message.indexOf(place) + place.length);
-    throw new FormatError(problem, {
-      offset,
-      field: `${name} ${field}`,
-      ...(value === undefined ? {} : { value }),
-    });
-  }
-}
-
-function whole(meta: Record<string, unknown>, key: string, least: number, most: number): number {
-  const value = meta[key];
-  if (typeof value === "number" && Number.isInteger(value) && value >= least && value <= most) return value;
-  throw new FormatError(`is not a whole number from ${least} to ${most}`, {
-    offset: 0,
-    field: `meta.json ${key}`,
-    ...(typeof value === "number" ? { value } : {}),
-  });
-}
-
-function text(value: unknown, key: string): string {
-  if (typeof value !== "string") throw new FormatError("is not a string", { offset: 0, field: `meta.json ${key}` });
-  return value.slice(0, MOST_NAME);
 }
 
 function countEvents(events: Uint8Array): Map<number, number> {
@@ -96,10 +64,7 @@ function countEvents(events: Uint8Array): Map<number, number> {
 function copies(listed: unknown, files: ReadonlyMap<string, Uint8Array>): Map<string, Uint8Array> {
   const out = new Map<string, Uint8Array>();
   if (listed === undefined) return out;
-  if (typeof listed !== "object" || listed === null || Array.isArray(listed)) {
-    throw new FormatError("is not an object", { offset: 0, field: "meta.json files" });
-  }
-  for (const [path, name] of Object.entries(listed)) {
+  for (const [path, name] of Object.entries(objectOf(listed, "files"))) {
     const bytes = typeof name === "string" ? files.get(name) : undefined;
     if (bytes !== undefined) out.set(path, bytes);
   }

@@ -1,4 +1,5 @@
-// Owns the shape of sampled stacks: what a recorder took from its maps, and what was learnt of the processes meanwhile.
+// Owns the shape of sampled stacks: what a recorder took from its maps, and what was learnt of the processes
+// meanwhile.
 
 /**
  * Stacks as a recorder took them out of its maps. A count belongs to a process and to the numbers of two stacks;

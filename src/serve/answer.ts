@@ -1,6 +1,6 @@
 // Owns answers as text: JSON and folded stacks, made piece by piece, and pieces as the body of a response.
 import { toHex } from "../base/bytes.ts";
-import { buildIdAt, STACK_STATUS_OTHER } from "../dump/columns.ts";
+import { buildIdAt, cameName, STACK_STATUS_OTHER } from "../dump/columns.ts";
 import { cutName, foldedName } from "../profile/folded.ts";
 import type { DistinctFrames } from "../profile/pprof_frames.ts";
 import type { BinaryProblem } from "../store/binary_loader.ts";
@@ -106,7 +106,11 @@ class Frames {
     const { symbolized } = this.#answer;
     const place = this.place(frame);
     const depth = symbolized.depth[frame];
-    if (depth === 0) return `{${place},"reason":"${symbolized.reason(frame) ?? "no-symbol-here"}"}`;
+    if (depth === 0) {
+      const came = cameName(this.#answer.stacks.columns, this.#answer.distinct.row[frame]);
+      if (came !== undefined) return `{"function":${JSON.stringify(cutName(came, MOST_NAME))},${place}}`;
+      return `{${place},"reason":"${symbolized.reason(frame) ?? "no-symbol-here"}"}`;
+    }
     let text = "";
     for (let k = 0; k < depth; k++) {
       const r = symbolized.first[frame] + k;
@@ -160,6 +164,8 @@ class Frames {
   fallbackLabel(frame: number): string {
     const { stacks: { columns }, distinct } = this.#answer;
     const row = distinct.row[frame];
+    const came = cameName(columns, row);
+    if (came !== undefined) return foldedName(came);
     const offset = hex64(columns.offsetHi[row], columns.offsetLo[row]);
     if (columns.idIndex[row] < 0) return `${offset} [ip]`;
     const id = toHex(buildIdAt(columns, columns.idIndex[row]).subarray(0, 4));

@@ -43,7 +43,7 @@ export interface SymbolizeAnswer {
 
 /** A function of {@linkcode SymbolizeAnswer}, or a frame of which no function is known. */
 export interface AnswerFrame {
-  /** Its name as in the source; as in the symbol table with `demangle=0`. */
+  /** Its name as in the source; as in the symbol table with `demangle=0`; or the name that came with the stacks. */
   function?: string;
   /** Its name in the symbol table, where that is another. */
   linkageName?: string;
@@ -63,7 +63,7 @@ export interface AnswerFrame {
   offset?: string;
   /** Address in the file, likewise. */
   address?: string;
-  /** Address in the process that the kernel did not translate, likewise; instead of the three above. */
+  /** Address in the process or kernel that was not translated, likewise; instead of the three above. */
   ip?: string;
   /** Status that the UAPI does not define. */
   status?: number;

@@ -107,7 +107,10 @@ export async function readStacks(
     } else if (kind === "dump") {
       stacks = readDump(body, dumpQuery(query), limits);
     } else {
-      const { stacks: columns, counts, skipped } = await readRecording(body, { maxBytes: limits.maxBodyBytes });
+      const { stacks: columns, counts, skipped } = await readRecording(body, {
+        maxBytes: limits.maxBodyBytes,
+        maxFrames: limits.maxFrames,
+      });
       stacks = { columns, counts, skipped: skipped > 0 };
     }
   } catch (error) {

@@ -291,7 +291,7 @@ export class BuildIdIndex {
     frames: FrameColumns,
     out: ResolvedColumns = resolvedColumns(frames.idIndex.length),
   ): ResolvedColumns {
-    const { idIndex, offsetHi, offsetLo, buildIds, first } = frames;
+    const { idIndex, offsetHi, offsetLo, buildIds } = frames;
     const count = idIndex.length;
     for (const column of [offsetHi, offsetLo, out.binary, out.symbol, out.addressHi, out.addressLo, out.reason]) {
       if (column.length !== count) throw new RangeError(`columns of ${count} and ${column.length} elements`);
@@ -302,7 +302,7 @@ export class BuildIdIndex {
       binaryOf[id] = this.#lookup.find(buildIds, id * BPF_BUILD_ID_SIZE, BPF_BUILD_ID_SIZE);
     }
     const binaries = this.#binaries;
-    const innermost = innermostRows(first, count);
+    const innermost = innermostRows(frames, count);
     for (let i = 0; i < count; i++) {
       const id = idIndex[i];
       const index = id >= 0 && id < ids ? binaryOf[id] : -1;

@@ -70,6 +70,8 @@ export interface FrameColumns {
    * Left out, every row counts as innermost.
    */
   readonly first?: Uint32Array;
+  /** 1 for each row that is no return address; where it is there, `first` is not looked at. */
+  readonly innermost?: Uint8Array;
 }
 
 /** Resolved frames, one element of each column a frame. */
@@ -87,11 +89,18 @@ export interface ResolvedColumns {
 }
 
 /**
- * 1 for each row that is the innermost frame of its stack; all are without `first`.
+ * 1 for each row that is the innermost frame of its stack, or said to be like it; all are without `first`. Not to be
+ * changed: it may be the caller's.
  *
- * @param first As in {@linkcode FrameColumns}; empty stacks share their row with the next.
+ * @param frames `first` as in {@linkcode FrameColumns}; empty stacks share their row with the next.
+ * @throws {RangeError} If `innermost` is not as long as there are rows.
  */
-export function innermostRows(first: Uint32Array | undefined, count: number): Uint8Array {
+export function innermostRows(frames: Pick<FrameColumns, "first" | "innermost">, count: number): Uint8Array {
+  const { first, innermost } = frames;
+  if (innermost !== undefined) {
+    if (innermost.length !== count) throw new RangeError(`columns of ${count} and ${innermost.length} elements`);
+    return innermost;
+  }
   const out = new Uint8Array(count);
   if (first === undefined) return out.fill(1);
   for (const row of first) if (row < count) out[row] = 1;

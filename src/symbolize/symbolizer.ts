@@ -308,7 +308,7 @@ export class Symbolizer {
    */
   lookupColumns(frames: FrameColumns): SymbolizedColumns {
     const resolved = this.#index.resolveColumns(frames);
-    return this.#atColumns(resolved, innermostRows(frames.first, resolved.reason.length));
+    return this.#atColumns(resolved, innermostRows(frames, resolved.reason.length));
   }
 
   /**
@@ -337,7 +337,7 @@ export class Symbolizer {
   ): Promise<SymbolizedColumns> {
     options.signal?.throwIfAborted();
     const resolved = this.#index.resolveColumns(frames);
-    const innermost = innermostRows(frames.first, resolved.reason.length);
+    const innermost = innermostRows(frames, resolved.reason.length);
     const found = await lookUpAndFetch(resolved, innermost, this.#programsOf(), options.signal);
     return this.#answer(found, resolved);
   }
