@@ -1,7 +1,7 @@
 // The command line on the running kernel: `record` of programs and the machine, `dump` of maps that others made.
 import { assert, assertEquals, assertGreater, assertMatch, assertStringIncludes } from "@std/assert";
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { BPF_F_STACK_BUILD_ID, BPF_MAP_TYPE_STACK_TRACE, readRecording } from "../mod.ts";
@@ -155,6 +155,38 @@ Deno.test({
           target.kill("SIGKILL");
         }
       }
+    }),
+});
+
+const node = hasNode() ? noBpf : { ignore: true, why: " (skipped: there is no node to be sampled)" };
+
+function hasNode(): boolean {
+  try {
+    return execFileSync("node", ["--version"], { stdio: "pipe" }).length > 0;
+  } catch {
+    return false;
+  }
+}
+
+Deno.test({
+  name: `record names functions that node compiled, by its perf map, after its end${node.why}`,
+  ignore: node.ignore,
+  fn: () =>
+    inDirectory(async (dir) => {
+      writeFileSync(
+        `${dir}/app.js`,
+        "function fibonacci(n) { return n < 2 ? n : fibonacci(n - 1) + fibonacci(n - 2); }\n" +
+          "const end = Date.now() + 700; let sum = 0; while (Date.now() < end) sum += fibonacci(20);\n",
+      );
+      const options = ["--frequency", "499", "--folded", "-", "--output", `${dir}/node.tar.gz`];
+      // node leaves files where it runs.
+      const shell = ["sh", "-c", `cd ${dir} && exec node --perf-basic-prof app.js`];
+      const { code, out, err } = await run("record", ...options, "--", ...shell);
+      assertEquals(code, 0, err);
+      assertMatch(out, /fibonacci[^;]*;[^;]*fibonacci/, err);
+      const { stacks: { nameIndex, names }, processes } = await readRecording(readFileSync(`${dir}/node.tar.gz`));
+      for (const pid of processes.keys()) rmSync(`/tmp/perf-${pid}.map`, { force: true });
+      assert(nameIndex!.some((index) => /fibonacci .*app\.js/.test(names![index] ?? "")));
     }),
 });
 

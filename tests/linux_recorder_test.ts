@@ -15,6 +15,7 @@ import {
   LinuxError,
   machine,
   perfMapOf,
+  perfMapOwner,
   processMaps,
   StackRecorder,
   type StackRecorderOptions,
@@ -417,10 +418,19 @@ Deno.test({
       unlinkSync(path);
       execFileSync("mkfifo", [path]);
       assertEquals(perfMapOf(child.pid!), undefined);
+      unlinkSync(path);
+      writeFileSync(path, "1000 10 g\n");
+      // Its number alone says nothing any more when it has ended; what was known of it does.
+      const owner = perfMapOwner(child.pid!);
+      const ended = new Promise((resolve) => child.on("exit", resolve));
+      child.kill("SIGKILL");
+      await ended;
+      assertEquals(perfMapOf(child.pid!), undefined);
+      assertEquals(perfMapOf(owner!), "1000 10 g\n");
+      assertEquals(perfMapOwner(child.pid!), undefined);
     } finally {
       rmSync(path, { force: true });
       child.kill("SIGKILL");
-      await new Promise((resolve) => child.on("exit", resolve));
     }
   },
 });

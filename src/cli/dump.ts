@@ -25,6 +25,7 @@ it), and in Deno --allow-all.
   --map ID|PATH     the map, by its id ("bpftool map list" shows it as well) or where it is pinned
   --counts ID|PATH  a map that counts stacks: its keys hold the stack's id; each stack counts 1 without it
   --id-offset N     where in a key of that map the stack's id is: 4 bytes (0)
+  --elf FILE|DIR    a binary, or a directory of such, for what no living process executes from; as often as needed
   --pid-offset N    where in it the process's id is: 4 bytes; stacks of addresses are symbolized with that process
   --pid N           the process that stacks of addresses are of; with --pid-offset only what was counted of it
   --raw FILE        write raw records instead, u32 id and the value, which symbolize --dump reads
@@ -37,7 +38,7 @@ Kernel addresses are named by /proc/kallsyms, those of a process by its mappings
 exit code: 0, or 1 if there is no such map or it can't be read
 `,
   flags: ["skipped", "linkage-names"],
-  options: ["map", "counts", "id-offset", "pid-offset", "pid", "raw", "debug-root"],
+  options: ["map", "counts", "id-offset", "pid-offset", "pid", "elf", "raw", "debug-root"],
   run,
 };
 
@@ -78,6 +79,9 @@ async function run(host: Host, parsed: ParsedArgs): Promise<number> {
     ({ columns, counts, pids } = byCount(columns, counted, pid));
   }
   const binaries = new LocalBinaries(host);
+  for (const path of parsed.values.get("elf") ?? []) {
+    if (!binaries.addPath(path)) throw new Error(`${path}: there is no such file or directory`);
+  }
   for (const other of processIds(host)) {
     const maps = processMaps(other);
     if (maps !== undefined) binaries.add(other, maps);

@@ -4,7 +4,7 @@ import { FormatError } from "../base/format_error.ts";
 import { readBuildIdFrom } from "../elf/build_id.ts";
 import { parseProcMaps, type ProcMapsEntry } from "../memory/proc_maps.ts";
 import { BPF_BUILD_ID_SIZE } from "../uapi/bpf.ts";
-import type { Host } from "./host.ts";
+import { type Host, walk } from "./host.ts";
 
 /** A file that was executed from. */
 export interface LocalBinary {
@@ -52,6 +52,16 @@ export class LocalBinaries {
    */
   add(pid: number, maps: string): void {
     for (const entry of entriesOf(maps)) if (entry.perms[2] === "x") this.#file(pid, entry);
+  }
+
+  /** Takes in a file, or all below a directory; whether anything is there. */
+  addPath(path: string): boolean {
+    let found = false;
+    for (const file of walk(this.#host, path, (at, error) => this.#host.writeError(`${at}: ${error.message}\n`))) {
+      this.#once(file, () => this.#open(file, [file], false));
+      found = true;
+    }
+    return found;
   }
 
   /** The binary with a build ID, 20 bytes as the kernel pads it. */

@@ -1,22 +1,13 @@
 // Owns `record`: samples of a process, a command or the whole machine, to a recording and folded stacks.
 import process from "node:process";
-import type { SampledProcess, SampleRecording } from "../recording/sample_recording.ts";
+import type { SampleRecording } from "../recording/sample_recording.ts";
 import { encodeRecording } from "../recording/sample_writer.ts";
 import { readRecording } from "../recording/recording.ts";
-import {
-  kallsyms,
-  kernelRelease,
-  machine,
-  onlineCpus,
-  perfMapOf,
-  processMaps,
-  StackRecorder,
-  whyNoBpf,
-} from "../linux/linux.ts";
+import { kallsyms, kernelRelease, machine, onlineCpus, StackRecorder, whyNoBpf } from "../linux/linux.ts";
 import { type Command, EXIT_FAILED, EXIT_OK, type ParsedArgs, UsageError, wholeNumber } from "./command.ts";
 import { foldRecording } from "./fold_recording.ts";
 import type { Host } from "./host.ts";
-import { LocalBinaries } from "./local_binaries.ts";
+import { ProcessWatch } from "./process_watch.ts";
 import { addBinaries, LocalSymbolizer, nameAddresses, untranslated, userColumns } from "./record_result.ts";
 import { startStopped, type StoppedChild } from "./stopped_child.ts";
 import { writeFile } from "./write_file.ts";
@@ -58,8 +49,6 @@ exit code: 0, or 1 if nothing was recorded
 /** How often the recorder is looked after, and how often what is shown changes: milliseconds. */
 const POLL = 100;
 const SHOW = 500;
-/** When the mappings of a process are read again: a second after it was seen, since it may just have been starting. */
-const SETTLED = 1000;
 
 /** What is to be sampled. */
 interface Target {
@@ -110,8 +99,7 @@ async function recordTarget(
   seconds: number,
   options: { frequency: number; depth: number; entries: number; user: boolean; kernel: boolean },
 ): Promise<number> {
-  const binaries = new LocalBinaries(host);
-  const processes = new Map<number, SampledProcess>();
+  const watch = new ProcessWatch(host);
   const { pid, child } = target;
   using recorder = StackRecorder.open({
     ...options,
@@ -121,26 +109,23 @@ async function recordTarget(
   const started = new Date();
   recorder.start();
   child?.resume();
-  const ending = await sample(host, recorder, target, seconds, binaries, processes);
+  const ending = await sample(host, recorder, target, seconds, watch);
   recorder.stop();
   const elapsed = (Date.now() - started.getTime()) / 1000;
-  for (const seen of recorder.poll()) look(recorder, binaries, processes, seen);
-  for (const process of processes.values()) {
-    lookAgain(binaries, process);
-    const perfMap = perfMapOf(process.pid) ?? process.perfMap;
-    if (perfMap !== undefined) process.perfMap = perfMap;
-  }
+  for (const seen of recorder.poll()) watch.see(seen, recorder.comm(seen));
+  watch.finish();
   if (ending !== "") host.writeError(`${ending}\n`);
   const stacks = recorder.take();
   recorder.close();
   const local = new LocalSymbolizer(host, parsed.values.get("debug-root"));
   const columns = userColumns(stacks);
-  const paths = await addBinaries(local, binaries, columns);
-  for (const [pid, wanted] of untranslated(stacks, columns)) {
-    const process = processes.get(pid);
-    if (process === undefined) continue;
-    const lines = await nameAddresses(local, binaries, process, wanted);
-    if (lines !== "") process.perfMap = `${process.perfMap ?? ""}\n${lines}`;
+  const paths = await addBinaries(local, watch.binaries, columns);
+  const addresses = untranslated(stacks, columns);
+  for (const sampled of watch.processes) {
+    const wanted = addresses.get(sampled.pid);
+    if (wanted === undefined) continue;
+    const lines = await nameAddresses(local, watch.binaries, sampled, wanted);
+    if (lines !== "") sampled.perfMap = `${sampled.perfMap ?? ""}\n${lines}`;
   }
   const recording: SampleRecording = {
     name: target.name,
@@ -151,7 +136,7 @@ async function recordTarget(
     frequency: options.frequency,
     nrCpus: onlineCpus().length,
     stacks,
-    processes: [...processes.values()],
+    processes: watch.processes,
     kallsyms: options.kernel ? kallsyms() : "",
     binaries: paths,
   };
@@ -167,8 +152,7 @@ async function sample(
   recorder: StackRecorder,
   { pid, child }: Target,
   seconds: number,
-  binaries: LocalBinaries,
-  processes: Map<number, SampledProcess>,
+  watch: ProcessWatch,
 ): Promise<string> {
   const start = Date.now();
   let ending: string | undefined;
@@ -185,7 +169,6 @@ async function sample(
   const interrupted = () => end("");
   process.on("SIGINT", interrupted);
   process.on("SIGTERM", interrupted);
-  const settling: { pid: number; due: number }[] = [];
   try {
     for (let shown = start; ending === undefined;) {
       const now = Date.now();
@@ -195,13 +178,8 @@ async function sample(
         wake = resolve;
         setTimeout(resolve, Math.min(POLL, left));
       });
-      for (const seen of recorder.poll()) {
-        look(recorder, binaries, processes, seen);
-        settling.push({ pid: seen, due: now + SETTLED });
-      }
-      while (settling.length > 0 && settling[0].due <= now) {
-        lookAgain(binaries, processes.get(settling.shift()!.pid)!);
-      }
+      for (const seen of recorder.poll()) watch.see(seen, recorder.comm(seen));
+      watch.settle();
       if (pid !== undefined && child === undefined && host.kind(`/proc/${pid}`) === undefined) {
         end(`process ${pid} has ended`);
       }
@@ -228,25 +206,6 @@ function progress(recorder: StackRecorder, milliseconds: number, seconds: number
   } s (${of}): ${samples} samples of ${processes} processes, ${stacks} stacks${lostText}`;
 }
 
-/** Reads what is to be known of a process while it lives. */
-function look(
-  recorder: StackRecorder,
-  binaries: LocalBinaries,
-  processes: Map<number, SampledProcess>,
-  pid: number,
-): void {
-  const process: SampledProcess = { pid, comm: recorder.comm(pid) ?? `pid ${pid}` };
-  processes.set(pid, process);
-  lookAgain(binaries, process);
-}
-
-function lookAgain(binaries: LocalBinaries, process: SampledProcess): void {
-  const maps = processMaps(process.pid);
-  if (maps === undefined || maps === "" || maps === process.maps) return;
-  process.maps = maps;
-  binaries.add(process.pid, maps);
-}
-
 async function writeResult(
   host: Host,
   parsed: ParsedArgs,
@@ -263,9 +222,7 @@ async function writeResult(
   const { text, summary } = foldRecording(
     await readRecording(archive, { maxBytes: Infinity, maxFrames: Infinity }),
     local.symbolizer,
-    {
-      linkageNames,
-    },
+    { linkageNames },
   );
   if (folded === "-") host.write(text);
   else if (folded !== undefined) await writeFile(folded, [new TextEncoder().encode(text)]);

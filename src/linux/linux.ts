@@ -91,7 +91,17 @@ export { onlineCpus, parseCpuList, possibleCpuCount } from "./cpus.ts";
 // sampled stacks
 export { type RecorderProgress, StackRecorder, type StackRecorderOptions } from "./stack_recorder.ts";
 export type { SampledStacks } from "../recording/sample_recording.ts";
-export { commOf, kallsyms, kernelRelease, machine, perfMapOf, processMaps, threadsOf } from "./proc.ts";
+export {
+  commOf,
+  kallsyms,
+  kernelRelease,
+  machine,
+  perfMapOf,
+  type PerfMapOwner,
+  perfMapOwner,
+  processMaps,
+  threadsOf,
+} from "./proc.ts";
 
 // what all of it rests on
 export { Descriptor, PinnableDescriptor } from "./descriptor.ts";

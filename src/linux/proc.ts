@@ -10,6 +10,7 @@ interface Stats {
 interface Fs {
   constants: { O_DIRECTORY: number; O_NOFOLLOW: number; O_NONBLOCK: number };
   readdirSync(path: string): string[];
+  readlinkSync(path: string): string;
   openSync(path: string, flags: number): number;
   fstatSync(fd: number): Stats;
   readSync(fd: number, bytes: Uint8Array, offset: number, length: number, position: number): number;
@@ -62,10 +63,41 @@ export function commOf(pid: number): string | undefined {
   return readText(`/proc/${pid}/comm`)?.replace(/\n$/, "");
 }
 
+/** What {@linkcode perfMapOf} has to know of a process that may be gone by then. */
+export interface PerfMapOwner {
+  /** Process id. */
+  readonly pid: number;
+  /** Its users: real, effective, saved, of files. */
+  readonly users: readonly number[];
+  /** Its number of itself, in the innermost PID namespace. */
+  readonly inside: string;
+  /** Whether its root is ours, so that its files stay reachable. */
+  readonly shared: boolean;
+}
+
+/** What is to be known of a process to find its perf map later; `undefined` if it is gone already. */
+export function perfMapOwner(pid: number): PerfMapOwner | undefined {
+  const users = statusOf(pid, "Uid")?.map(Number);
+  if (users === undefined) return undefined;
+  const inside = statusOf(pid, "NSpid")?.at(-1) ?? `${pid}`;
+  const link = (path: string) => {
+    try {
+      return fs().readlinkSync(path);
+    } catch {
+      return undefined;
+    }
+  };
+  const mounts = link(`/proc/${pid}/ns/mnt`);
+  const shared = mounts !== undefined && mounts === link("/proc/self/ns/mnt") && link(`/proc/${pid}/root`) === "/";
+  return { pid, users, inside, shared };
+}
+
 /**
  * The text of the `perf-PID.map` that a just-in-time compiler wrote into /tmp: lines `START SIZE NAME`, both numbers
  * hexadecimal. The process's own /tmp and its own number of itself are meant, if it lives in a container.
  *
+ * @param process A running process, or what {@linkcode perfMapOwner} said while it ran: where it had our root, its file
+ *   is found after its end.
  * @returns `undefined` if there is none, and for what could be a trap: a symbolic link (the file, or /tmp), anything
  *   but a regular file, a file that belongs neither to root nor to the process's user, more than 64 MiB.
  * @example
@@ -76,20 +108,25 @@ export function commOf(pid: number): string | undefined {
  * console.log(perfMapOf(1234)?.split("\n", 1)); // of `node --perf-basic-prof`
  * ```
  */
-export function perfMapOf(pid: number): string | undefined {
-  const owners = statusOf(pid, "Uid")?.map(Number);
-  if (owners === undefined) return undefined;
-  const inside = statusOf(pid, "NSpid")?.at(-1) ?? `${pid}`;
+export function perfMapOf(process: number | PerfMapOwner): string | undefined {
+  const owner = typeof process === "number" ? perfMapOwner(process) : process;
+  if (owner === undefined) return undefined;
+  const { pid, users, inside, shared } = owner;
+  return perfMapIn(`/proc/${pid}/root/tmp`, inside, users) ??
+    (shared ? perfMapIn("/tmp", inside, users) : undefined);
+}
+
+function perfMapIn(directory: string, pid: string, users: readonly number[]): string | undefined {
   try {
     const { openSync, closeSync, constants: { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } } = fs();
     // The process's root is no path that can be left upwards, but links below it would be followed from our own
     // root. So the folder is opened first, and the file in it, whatever stands at its path by then.
-    const folder = openSync(`/proc/${pid}/root/tmp`, O_DIRECTORY | O_NOFOLLOW);
+    const folder = openSync(directory, O_DIRECTORY | O_NOFOLLOW);
     try {
       // Without O_NONBLOCK a named pipe would be waited for.
-      const file = openSync(`/proc/self/fd/${folder}/perf-${inside}.map`, O_NOFOLLOW | O_NONBLOCK);
+      const file = openSync(`/proc/self/fd/${folder}/perf-${pid}.map`, O_NOFOLLOW | O_NONBLOCK);
       try {
-        return readSmall(file, owners);
+        return readSmall(file, users);
       } finally {
         closeSync(file);
       }

@@ -10,7 +10,7 @@ import { gunzip, readTar } from "./tar.ts";
 export interface RecordedProcess {
   /** Process id, as the recording machine's initial namespace counts. */
   pid: number;
-  /** Its name, that of the thread that was sampled first. */
+  /** Its name, that of its first thread: up to 15 bytes. */
   comm: string;
 }
 

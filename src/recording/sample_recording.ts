@@ -32,7 +32,7 @@ export interface SampledStacks {
 export interface SampledProcess {
   /** Process id, as the recording machine's initial namespace counts. */
   pid: number;
-  /** The thread's name that was sampled first, up to 15 bytes: `TASK_COMM_LEN`. */
+  /** Its name, that of its first thread: up to 15 bytes, `TASK_COMM_LEN`. */
   comm: string;
   /** Text of `/proc/PID/maps`, the latest that could be read; absent if the process was gone. */
   maps?: string;

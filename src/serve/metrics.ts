@@ -1,4 +1,5 @@
 // Owns what a handler counts, and how Prometheus reads it.
+import { cameName } from "../dump/columns.ts";
 import { type BinaryStore, StoreError } from "../store/store.ts";
 import { RESOLVE_REASONS } from "../symbolize/resolution.ts";
 import type { Answer } from "./answer.ts";
@@ -50,11 +51,15 @@ export class Metrics {
     this.#bytes.add({ direction }, count);
   }
 
-  /** Counts frames by what came of them. */
-  frames({ distinct, symbolized: { resolved: { reason } } }: Pick<Answer, "distinct" | "symbolized">): void {
+  /** Counts frames by what came of them. One that brought its name is resolved. */
+  frames({ stacks, distinct, symbolized }: Pick<Answer, "stacks" | "distinct" | "symbolized">): void {
     const counts = new Uint32Array(RESOLVE_REASONS.length);
     const { frame } = distinct;
-    for (let row = 0; row < frame.length; row++) counts[reason[frame[row]]]++;
+    const { reason } = symbolized.resolved;
+    for (let row = 0; row < frame.length; row++) {
+      const code = reason[frame[row]];
+      counts[code !== 0 && cameName(stacks.columns, row) !== undefined ? 0 : code]++;
+    }
     RESOLVE_REASONS.forEach((result, code) => counts[code] > 0 && this.#frames.add({ result }, counts[code]));
   }
 
