@@ -25,6 +25,8 @@ export interface FilePlace {
   fileOffset: bigint;
 }
 
+/** Most bytes of a file that is read: what a process maps may be sparse, and as large as it likes. */
+const MOST_BYTES = 1 << 30;
 /** Most bytes of files of other mount namespaces that are kept: those can be gone with their last process. */
 const MOST_KEPT_BYTES = 1 << 28;
 /** Where programs and libraries are, for those whose processes were too short to be seen. */
@@ -128,11 +130,11 @@ export class LocalBinaries {
     // Every process has the same vDSO, and this one's can be read.
     if (path === "[vdso]") return this.#once("[vdso]", () => vdso(this.#host));
     return this.#once(`${dev} ${inode} ${path}`, () => {
-      const range = `${start.toString(16)}-${end.toString(16)}`;
-      // A path whose file was replaced leads to another one; the mapping itself to what is mapped.
+      // The mapping itself leads to what is mapped, whatever stands at the path by now; it takes more rights.
+      const mapping = `/proc/${pid}/map_files/${start.toString(16)}-${end.toString(16)}`;
       const paths = deleted ? [] : [`/proc/${pid}/root${path}`, path];
       const foreign = this.#host.readLink(`/proc/${pid}/ns/mnt`) !== this.#host.readLink("/proc/self/ns/mnt");
-      return this.#open(path, [...paths, `/proc/${pid}/map_files/${range}`], foreign || deleted);
+      return this.#open(path, [mapping, ...paths], foreign || deleted);
     });
   }
 
@@ -152,7 +154,7 @@ export class LocalBinaries {
         const id = this.#buildIdOf(path);
         let kept: Uint8Array | undefined;
         if (keep && this.#keptBytes < MOST_KEPT_BYTES) {
-          kept = this.#host.readFile(path);
+          kept = this.#whole(path);
           this.#keptBytes += kept.length;
         }
         const later = [path, ...paths.filter((other) => other !== path)];
@@ -183,13 +185,23 @@ export class LocalBinaries {
       try {
         const now = this.#buildIdOf(path);
         if ((now === undefined ? "" : toHex(now)) === (id === undefined ? "" : toHex(id))) {
-          return this.#host.readFile(path);
+          return this.#whole(path);
         }
       } catch {
         // gone, with its process perhaps
       }
     }
     return undefined;
+  }
+
+  #whole(path: string): Uint8Array {
+    const file = this.#host.open(path);
+    try {
+      if (file.read(MOST_BYTES, 1).length > 0) throw new RangeError(`has more than ${MOST_BYTES} bytes`);
+    } finally {
+      file.close();
+    }
+    return this.#host.readFile(path);
   }
 
   #idOf(id: Uint8Array | undefined): Pick<LocalBinary, "buildId" | "own"> {

@@ -10,7 +10,7 @@ import type { Host } from "./host.ts";
 import { ProcessWatch } from "./process_watch.ts";
 import { addBinaries, LocalSymbolizer, nameAddresses, untranslated, userColumns } from "./record_result.ts";
 import { startStopped, type StoppedChild } from "./stopped_child.ts";
-import { writeFile } from "./write_file.ts";
+import { checkWritable, writeFile } from "./write_file.ts";
 
 /** `record (--pid N | --all | -- COMMAND…)`. */
 export const command: Command = {
@@ -70,6 +70,10 @@ async function run(host: Host, parsed: ParsedArgs): Promise<number> {
   const pid = checkTarget(parsed);
   const reason = whyNoBpf();
   if (reason !== undefined) throw new Error(reason);
+  for (const name of ["output", "folded"]) {
+    const path = parsed.values.get(name)?.at(-1);
+    if (path !== undefined && path !== "-") await checkWritable(path);
+  }
   const { operands } = parsed;
   const child = operands.length > 0 ? await startStopped(host, operands) : undefined;
   const target: Target = child !== undefined

@@ -19,3 +19,10 @@ export async function writeFile(path: string, chunks: Iterable<Uint8Array>): Pro
     throw error;
   }
 }
+
+/** Finds out whether a file can be written, before work is done for it. @throws {Error} If not. */
+export async function checkWritable(path: string): Promise<void> {
+  const fs = await import("node:fs");
+  fs.closeSync(fs.openSync(`${path}.partial`, "w"));
+  fs.rmSync(`${path}.partial`);
+}
