@@ -19,9 +19,11 @@ export function readTestdataLines(path: string): string[] {
 export const RECORDINGS = [
   "basic",
   "collisions",
+  "crafted",
   "exhausted",
   "fuzz-31",
   "fuzz-32",
+  "interpreter",
   "reuse",
   "reuse-fast",
   "skip",
