@@ -60,6 +60,9 @@ export function endsEarly(bytes: Uint8Array): boolean {
   return parseEhdr(bytes).e_shoff >= bytes.length;
 }
 
+/** Names that only tell where an address is: `[heap]`, `libfoo.so+0x1234`. */
+const PLACE = /^\[|\+0x[0-9a-f]+$/;
+
 function summarize(
   columns: StackColumns,
   symbolizer: Symbolizer,
@@ -73,7 +76,8 @@ function summarize(
   let named = 0;
   let kept = 0;
   for (let row = 0; row < reason.length; row++) {
-    if (cameName(columns, row) !== undefined) {
+    const came = cameName(columns, row);
+    if (came !== undefined && !PLACE.test(came)) {
       named++;
     } else if (columns.status[row] === BPF_STACK_BUILD_ID_IP) {
       kept++;

@@ -28,20 +28,30 @@ function accountOf({ counts, sampling, processes, lost, stacks, pids }: StackRec
   let samples = 0;
   for (const count of counts.values()) samples += count;
   const seen = pids.length === 0 ? 0 : processes.size;
-  let text = `${samples + lost.uncounted} samples of ${seen} process${seen === 1 ? "" : "es"} in ` +
+  let text = `${plural(samples + lost.uncounted, "sample")} of ${seen} process${seen === 1 ? "" : "es"} in ` +
     `${sampling.seconds.toFixed(1)} s at ${sampling.frequency} Hz\n`;
   for (const [kind, errors] of [["user", lost.user], ["kernel", lost.kernel]] as const) {
     for (const [error, count] of errors) {
-      text += `${count} samples without their ${kind} stack: -${errnoName(error) ?? -error}${adviceFor(error)}\n`;
+      if (error === -ERRNO.EFAULT) continue;
+      text += `${plural(count, "sample")} lost the ${kind} stack: -${errnoName(error) ?? -error}${
+        adviceFor(error)
+      }\n`;
     }
   }
-  if (lost.uncounted > 0) text += `${lost.uncounted} samples not counted: raise --entries\n`;
+  const none = lost.user.get(-ERRNO.EFAULT) ?? 0;
+  if (none > 0) text += `${plural(none, "sample")} had no stack of the kind that was asked for: -EFAULT\n`;
+  if (lost.uncounted > 0) text += `${plural(lost.uncounted, "sample")} not counted: raise --entries\n`;
   const full = deepStacks(stacks.first, stacks.innermost, sampling.depth);
   if (full > 0) {
-    text += `${full} stacks have ${sampling.depth} frames and may have more: raise --depth, and for more than ` +
+    text +=
+      `${plural(full, "stack")} of ${sampling.depth} frames may have more: raise --depth, and for more than ` +
       "kernel.perf_event_max_stack that with sysctl\n";
   }
   return text;
+}
+
+function plural(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 function adviceFor(error: number): string {
@@ -50,8 +60,6 @@ function adviceFor(error: number): string {
       return " (another stack was in its place: raise --entries)";
     case ERRNO.ENOMEM:
       return " (the map was full: raise --entries)";
-    case ERRNO.EFAULT:
-      return " (there was none at all)";
     default:
       return "";
   }

@@ -31,7 +31,8 @@ export class LocalSymbolizer {
     let added = false;
     try {
       const bytes = binary.read();
-      if (bytes !== undefined) {
+      // What is mapped need not be a program: shared memory, data.
+      if (bytes !== undefined && isElf(bytes)) {
         const { name, buildId } = binary;
         const options = { roots: this.#roots, ...(binary.own ? {} : { buildId }) };
         const { status } = await addWithDebugFiles(this.#host, this.symbolizer, name, bytes, options);
@@ -45,6 +46,10 @@ export class LocalSymbolizer {
   }
 }
 
+function isElf(bytes: Uint8Array): boolean {
+  return bytes[0] === 0x7f && bytes[1] === 0x45 && bytes[2] === 0x4c && bytes[3] === 0x46;
+}
+
 /** User stacks of samples as columns. */
 export function userColumns({ userStacks, depth }: SampledStacks): StackColumns {
   const layout = { valueSize: SIZEOF_BPF_STACK_BUILD_ID * depth, mapFlags: BPF_F_STACK_BUILD_ID };
@@ -55,14 +60,16 @@ export function userColumns({ userStacks, depth }: SampledStacks): StackColumns 
 export async function addBinaries(
   local: LocalSymbolizer,
   binaries: LocalBinaries,
-  { buildIds }: Pick<StackColumns, "buildIds">,
+  { buildIds, idIndex }: Pick<StackColumns, "buildIds" | "idIndex">,
 ): Promise<Record<string, string>> {
   const ids = Array.from(
     { length: buildIds.length / BPF_BUILD_ID_SIZE },
     (_, i) => buildIds.subarray(i * BPF_BUILD_ID_SIZE, (i + 1) * BPF_BUILD_ID_SIZE),
   );
-  const missing = new Set(ids.filter((id) => binaries.find(id) === undefined).map(toHex));
-  if (missing.size > 0) binaries.search(missing);
+  const isMissing = ids.map((id) => binaries.find(id) === undefined);
+  const frames = idIndex.reduce((sum, id) => sum + (id >= 0 && isMissing[id] ? 1 : 0), 0);
+  // Garbage leads into all kinds of files: a few frames are not worth some seconds.
+  if (frames * 100 > idIndex.length) binaries.search(new Set(ids.filter((_, i) => isMissing[i]).map(toHex)));
   const paths: Record<string, string> = {};
   for (const id of ids) {
     const binary = binaries.find(id);

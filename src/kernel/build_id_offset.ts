@@ -106,10 +106,9 @@ export class BuildIdTranslator {
       const hi = ips[from + 1];
       const page = (hi >>> 0) * 0x10_0000 + (lo >>> 12);
       let vma: number;
-      if (
-        reuse && previous >= 0 && page >= startPage[previous] &&
-        (page < endPage[previous] || (page === endPage[previous] && (lo & 0xfff) === 0))
-      ) {
+      const again = reuse && previous >= 0 && page >= startPage[previous] &&
+        (page < endPage[previous] || (page === endPage[previous] && (lo & 0xfff) === 0));
+      if (again) {
         vma = previous;
         records[to + 1] = records[previousAt + 1];
         records[to + 2] = records[previousAt + 2];
@@ -139,7 +138,7 @@ export class BuildIdTranslator {
           continue;
         }
       }
-      if (trace !== undefined) this.#explainValid(trace, i, vma, space, page, lo, hi, vma === previous && reuse);
+      if (trace !== undefined) this.#explainValid(trace, i, vma, space, page, lo, hi, again);
       const offset = (biasLo[vma] >>> 0) + (lo >>> 0);
       records[to] = BPF_STACK_BUILD_ID_VALID;
       records[to + 6] = offset | 0;

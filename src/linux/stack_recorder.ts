@@ -25,7 +25,7 @@ const MOST_ATTEMPTS = 10;
 const LEAST_TICKS = 1000;
 
 /** Milliseconds after which maps are emptied even if there is room. */
-const STALE = 2000;
+const STALE = 500;
 
 /** Most stacks that the maps may hold: 5 GiB with the usual depth. */
 const MOST_ENTRIES = 1 << 20;
