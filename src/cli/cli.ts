@@ -10,8 +10,8 @@ const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   gsym: () => import("./gsym.ts"),
   survey: () => import("./survey.ts"),
   replay: () => import("./replay.ts"),
-  record: () => import("./record.ts"),
-  dump: () => import("./dump.ts"),
+  record: () => import("./live/record.ts"),
+  dump: () => import("./live/dump.ts"),
   demo: () => import("./demo.ts"),
 };
 

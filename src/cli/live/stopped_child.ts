@@ -1,7 +1,7 @@
 // Owns starting a command that waits until it is told to run, so that nothing of it goes unseen.
 import { spawn } from "node:child_process";
 import process from "node:process";
-import type { Host } from "./host.ts";
+import type { Host } from "../host.ts";
 
 /** A child process that has not begun with its command. */
 export interface StoppedChild {

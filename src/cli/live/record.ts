@@ -1,16 +1,16 @@
 // Owns `record`: samples of a process, a command or the whole machine, to a recording and folded stacks.
 import process from "node:process";
-import type { SampleRecording } from "../recording/sample_recording.ts";
-import { encodeRecording } from "../recording/sample_writer.ts";
-import { readRecording } from "../recording/recording.ts";
-import { kallsyms, kernelRelease, machine, onlineCpus, StackRecorder, whyNoBpf } from "../linux/linux.ts";
-import { type Command, EXIT_FAILED, EXIT_OK, type ParsedArgs, UsageError, wholeNumber } from "./command.ts";
-import { foldRecording } from "./fold_recording.ts";
-import type { Host } from "./host.ts";
+import type { SampleRecording } from "../../recording/sample_recording.ts";
+import { encodeRecording } from "../../recording/sample_writer.ts";
+import { readRecording } from "../../recording/recording.ts";
+import { kallsyms, kernelRelease, machine, onlineCpus, StackRecorder, whyNoBpf } from "../../linux/linux.ts";
+import { type Command, EXIT_FAILED, EXIT_OK, type ParsedArgs, UsageError, wholeNumber } from "../command.ts";
+import { foldRecording } from "../fold_recording.ts";
+import type { Host } from "../host.ts";
 import { ProcessWatch } from "./process_watch.ts";
 import { addBinaries, LocalSymbolizer, nameAddresses, untranslated, userColumns } from "./record_result.ts";
 import { startStopped, type StoppedChild } from "./stopped_child.ts";
-import { checkWritable, writeFile } from "./write_file.ts";
+import { checkWritable, writeFile } from "../write_file.ts";
 
 /** `record (--pid N | --all | -- COMMAND…)`. */
 export const command: Command = {

@@ -1,17 +1,17 @@
 // Owns `dump`: a stack map of the running kernel, whoever made it, to folded stacks or raw records.
-import { viewOf } from "../base/bytes.ts";
-import type { StackColumns } from "../dump/columns.ts";
-import { decodeStacks } from "../dump/decode.ts";
-import { BpfMap, commOf, dumpStackMap, mapKeys, processMaps, whyNoBpf } from "../linux/linux.ts";
-import { BPF_F_STACK_BUILD_ID, BPF_MAP_TYPE_STACK_TRACE, BPF_STACK_BUILD_ID_IP } from "../uapi/bpf.ts";
-import { SIZEOF_BPF_STACK_BUILD_ID } from "../uapi/bpf_stack_build_id.ts";
-import { type Command, EXIT_OK, type ParsedArgs, UsageError, wholeNumber } from "./command.ts";
-import { foldDump } from "./fold_dump.ts";
-import type { Host } from "./host.ts";
+import { viewOf } from "../../base/bytes.ts";
+import type { StackColumns } from "../../dump/columns.ts";
+import { decodeStacks } from "../../dump/decode.ts";
+import { BpfMap, commOf, dumpStackMap, mapKeys, processMaps, whyNoBpf } from "../../linux/linux.ts";
+import { BPF_F_STACK_BUILD_ID, BPF_MAP_TYPE_STACK_TRACE, BPF_STACK_BUILD_ID_IP } from "../../uapi/bpf.ts";
+import { SIZEOF_BPF_STACK_BUILD_ID } from "../../uapi/bpf_stack_build_id.ts";
+import { type Command, EXIT_OK, type ParsedArgs, UsageError, wholeNumber } from "../command.ts";
+import { foldDump } from "../fold_dump.ts";
+import type { Host } from "../host.ts";
 import { LocalBinaries } from "./local_binaries.ts";
 import { addBinaries, LocalSymbolizer } from "./record_result.ts";
 import { translateAddresses } from "./translate.ts";
-import { writeFile } from "./write_file.ts";
+import { writeFile } from "../write_file.ts";
 
 /** `dump [--map ID|PATH]`. */
 export const command: Command = {

@@ -1,10 +1,10 @@
 // Owns finding binaries on this machine: which files processes execute from, by build ID and by address.
-import { toHex } from "../base/bytes.ts";
-import { FormatError } from "../base/format_error.ts";
-import { readBuildIdFrom } from "../elf/build_id.ts";
-import { parseProcMaps, type ProcMapsEntry } from "../memory/proc_maps.ts";
-import { BPF_BUILD_ID_SIZE } from "../uapi/bpf.ts";
-import { type Host, walk } from "./host.ts";
+import { toHex } from "../../base/bytes.ts";
+import { FormatError } from "../../base/format_error.ts";
+import { readBuildIdFrom } from "../../elf/build_id.ts";
+import { parseProcMaps, type ProcMapsEntry } from "../../memory/proc_maps.ts";
+import { BPF_BUILD_ID_SIZE } from "../../uapi/bpf.ts";
+import { type Host, walk } from "../host.ts";
 
 /** A file that was executed from. */
 export interface LocalBinary {

@@ -1,7 +1,7 @@
 // Owns what is learnt of processes while they live: their names and mappings, their binaries, their perf maps.
-import { commOf, perfMapOf, type PerfMapOwner, perfMapOwner, processMaps } from "../linux/linux.ts";
-import type { SampledProcess } from "../recording/sample_recording.ts";
-import type { Host } from "./host.ts";
+import { commOf, perfMapOf, type PerfMapOwner, perfMapOwner, processMaps } from "../../linux/linux.ts";
+import type { SampledProcess } from "../../recording/sample_recording.ts";
+import type { Host } from "../host.ts";
 import { LocalBinaries } from "./local_binaries.ts";
 
 /** When a process is looked at again, in milliseconds after it was seen: then it may just have been starting. */

@@ -1,15 +1,15 @@
 // Owns what becomes of samples: the binaries they need are found, addresses named while their process's mappings are
 // known, and all of it is put together as a recording.
-import { toHex } from "../base/bytes.ts";
-import type { StackColumns } from "../dump/columns.ts";
-import { decodeStacks } from "../dump/decode.ts";
-import { parsePerfMap } from "../memory/address_names.ts";
-import type { SampledProcess, SampledStacks } from "../recording/sample_recording.ts";
-import { Symbolizer } from "../symbolize/symbolizer.ts";
-import { BPF_BUILD_ID_SIZE, BPF_F_STACK_BUILD_ID, BPF_STACK_BUILD_ID_IP } from "../uapi/bpf.ts";
-import { SIZEOF_BPF_STACK_BUILD_ID } from "../uapi/bpf_stack_build_id.ts";
-import { addWithDebugFiles } from "./debug_files.ts";
-import type { Host } from "./host.ts";
+import { toHex } from "../../base/bytes.ts";
+import type { StackColumns } from "../../dump/columns.ts";
+import { decodeStacks } from "../../dump/decode.ts";
+import { parsePerfMap } from "../../memory/address_names.ts";
+import type { SampledProcess, SampledStacks } from "../../recording/sample_recording.ts";
+import { Symbolizer } from "../../symbolize/symbolizer.ts";
+import { BPF_BUILD_ID_SIZE, BPF_F_STACK_BUILD_ID, BPF_STACK_BUILD_ID_IP } from "../../uapi/bpf.ts";
+import { SIZEOF_BPF_STACK_BUILD_ID } from "../../uapi/bpf_stack_build_id.ts";
+import { addWithDebugFiles } from "../debug_files.ts";
+import type { Host } from "../host.ts";
 import { entriesOf, type LocalBinaries, type LocalBinary } from "./local_binaries.ts";
 
 /** A symbolizer over files of this machine, each added when a frame asks for it. */

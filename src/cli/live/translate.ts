@@ -1,10 +1,10 @@
 // Owns what a process's mappings say of addresses: build ID and file offset as the kernel would have written them, or
 // the name that a just-in-time compiler or the kernel's own table has.
-import type { StackColumns } from "../dump/columns.ts";
-import { type AddressNames, parseKallsyms, parsePerfMap } from "../memory/address_names.ts";
-import type { ProcMapsEntry } from "../memory/proc_maps.ts";
-import { kallsyms, perfMapOf, processMaps } from "../linux/linux.ts";
-import { BPF_BUILD_ID_SIZE, BPF_STACK_BUILD_ID_IP, BPF_STACK_BUILD_ID_VALID } from "../uapi/bpf.ts";
+import type { StackColumns } from "../../dump/columns.ts";
+import { type AddressNames, parseKallsyms, parsePerfMap } from "../../memory/address_names.ts";
+import type { ProcMapsEntry } from "../../memory/proc_maps.ts";
+import { kallsyms, perfMapOf, processMaps } from "../../linux/linux.ts";
+import { BPF_BUILD_ID_SIZE, BPF_STACK_BUILD_ID_IP, BPF_STACK_BUILD_ID_VALID } from "../../uapi/bpf.ts";
 import { entriesOf, type LocalBinaries } from "./local_binaries.ts";
 
 /** What is known of a running process. */
