@@ -1,20 +1,22 @@
-// Owns writing of result files: whole, or not at all.
+// Owns writing of result files: whole, or not at all; and devices, pipes and links for what they are.
+import type { Stats } from "node:fs";
 
-/** Writes a file beside its place, and puts it there when it is whole. */
+/**
+ * Writes a file beside its place, and puts it there when it is whole. Through a symbolic link what it leads to is
+ * written; what is no regular file (`/dev/stdout`, a pipe) is written into.
+ */
 export async function writeFile(path: string, chunks: Iterable<Uint8Array>): Promise<void> {
   const fs = await import("node:fs");
-  const partial = `${path}.partial`;
-  const file = fs.openSync(partial, "w");
-  let open = true;
+  const into = statOf(fs, path);
+  if (into !== undefined && !into.isFile()) return writeAll(fs, fs.openSync(path, "w"), chunks);
+  const target = into === undefined ? path : fs.realpathSync(path);
+  // Nobody else's file, nor a link that waits there.
+  const partial = `${target}.${Math.random().toString(36).slice(2)}.partial`;
+  const file = fs.openSync(partial, "wx", into === undefined ? 0o666 : into.mode & 0o777);
   try {
-    for (const chunk of chunks) {
-      for (let at = 0; at < chunk.length;) at += fs.writeSync(file, chunk, at);
-    }
-    fs.closeSync(file);
-    open = false;
-    fs.renameSync(partial, path);
+    writeAll(fs, file, chunks);
+    fs.renameSync(partial, target);
   } catch (error) {
-    if (open) fs.closeSync(file);
     fs.rmSync(partial, { force: true });
     throw error;
   }
@@ -23,6 +25,27 @@ export async function writeFile(path: string, chunks: Iterable<Uint8Array>): Pro
 /** Finds out whether a file can be written, before work is done for it. @throws {Error} If not. */
 export async function checkWritable(path: string): Promise<void> {
   const fs = await import("node:fs");
-  fs.closeSync(fs.openSync(`${path}.partial`, "w"));
-  fs.rmSync(`${path}.partial`);
+  const there = statOf(fs, path);
+  if (there?.isDirectory()) throw new Error(`${path}: is a directory`);
+  if (there !== undefined) fs.accessSync(path, fs.constants.W_OK);
+  if (there?.isFile() ?? true) {
+    const { dirname } = await import("node:path");
+    fs.accessSync(dirname(there === undefined ? path : fs.realpathSync(path)), fs.constants.W_OK);
+  }
+}
+
+type Fs = typeof import("node:fs");
+
+function statOf(fs: Fs, path: string): Stats | undefined {
+  return fs.statSync(path, { throwIfNoEntry: false });
+}
+
+function writeAll(fs: Fs, file: number, chunks: Iterable<Uint8Array>): void {
+  try {
+    for (const chunk of chunks) {
+      for (let at = 0; at < chunk.length;) at += fs.writeSync(file, chunk, at);
+    }
+  } finally {
+    fs.closeSync(file);
+  }
 }

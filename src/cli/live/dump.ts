@@ -11,7 +11,7 @@ import type { Host } from "../host.ts";
 import { LocalBinaries } from "./local_binaries.ts";
 import { addBinaries, LocalSymbolizer } from "./record_result.ts";
 import { translateAddresses } from "./translate.ts";
-import { writeFile } from "../write_file.ts";
+import { checkWritable, writeFile } from "../write_file.ts";
 
 /** `dump [--map ID|PATH]`. */
 export const command: Command = {
@@ -51,6 +51,11 @@ async function run(host: Host, parsed: ParsedArgs): Promise<number> {
     pid: wholeNumber(parsed, "pid-offset", 0, -1),
   };
   const pid = wholeNumber(parsed, "pid", 1, 0) || undefined;
+  for (const name of ["id-offset", "pid-offset"]) {
+    if (parsed.values.has(name) && !parsed.values.has("counts")) {
+      throw new UsageError(`--${name} is about the map of --counts`);
+    }
+  }
   const reason = whyNoBpf();
   if (reason !== undefined) throw new Error(reason);
   const name = parsed.values.get("map")?.at(-1);
@@ -60,6 +65,7 @@ async function run(host: Host, parsed: ParsedArgs): Promise<number> {
     throw new Error(`map ${name} is no stack map; dump without --map lists those that are`);
   }
   const raw = parsed.values.get("raw")?.at(-1);
+  if (raw !== undefined) await checkWritable(raw);
   const records = dumpStackMap(map);
   if (raw !== undefined) {
     await writeFile(raw, [records]);
@@ -104,7 +110,11 @@ async function run(host: Host, parsed: ParsedArgs): Promise<number> {
 }
 
 function openMap(name: string): BpfMap {
-  return /^[0-9]+$/.test(name) ? BpfMap.openById(Number(name)) : BpfMap.openPinned(name);
+  if (!/^[0-9]+$/.test(name)) return BpfMap.openPinned(name);
+  if (Number(name) > 0xffff_ffff) {
+    throw new UsageError(`a map's id has 32 bits; a path that is a number is ./${name}`);
+  }
+  return BpfMap.openById(Number(name));
 }
 
 function list(host: Host): number {
