@@ -193,6 +193,47 @@ Deno.test("parsePerfMap() takes 100,000 lines that lie within each other, and as
   assertEquals(stacked.lookup(0, 0x10000000 + 150_000), { name: "s49999", offset: 150_000 });
 });
 
+Deno.test("parsePerfMap() takes time in proportion to its lines where many that are over lie below one that is not", () => {
+  const random = new SeededRandom(SEED);
+  const texts = [100_000, 800_000].map((lines) => {
+    let text = `10000000 ${(lines * 32).toString(16)} all\n`;
+    for (let i = 0; i < lines; i++) {
+      const at = 0x10000000 + random.below(lines * 16);
+      text += `${at.toString(16)} ${(1 + random.below(4096)).toString(16)} f\n`;
+    }
+    return text;
+  });
+  const milliseconds = (text: string): number => {
+    const start = performance.now();
+    parsePerfMap(text);
+    return performance.now() - start;
+  };
+  parsePerfMap(texts[0]);
+  const small = Math.min(...[1, 2, 3].map(() => milliseconds(texts[0])));
+  const growth = milliseconds(texts[1]) / small;
+  console.log(`8 times the lines took ${growth.toFixed(1)} times as long; seed ${SEED}`);
+  assert(growth < 40, `seed ${SEED}: 8 times the lines took ${growth} times as long`);
+});
+
+Deno.test("names are cut where they come in, and lines with long names and numbers are looked at once", () => {
+  const long = "x".repeat(1 << 20);
+  const start = performance.now();
+  // Any number of symbols at one address, of which one has a long name: each is compared to the best before it.
+  const kallsyms = parseKallsyms(`10 T ${long}\n${"10 T b\n".repeat(100_000)}`);
+  const perfMap = parsePerfMap(`10 10 ${long}y\n20 10 ${long}z\n${"0".repeat(1 << 20)}30 10 name\n`);
+  assertEquals(kallsyms.lookup(0, 0x10)?.name.length, 4096 - 24 + 9);
+  const names = [0x10, 0x20, 0x30].map((at) => perfMap.lookup(0, at)?.name);
+  assertEquals(names.map((name) => name?.slice(0, 2)), ["xx", "xx", undefined]);
+  assert(names[0] !== names[1]);
+  assertEquals(perfMap.skipped, 1);
+  // Lines of nothing take no room.
+  assertEquals(parsePerfMap("\n".repeat(1 << 22)).find(0, 0), -1);
+  // Of a path the end is shown, however long it is.
+  const maps = new MappingNames(`1000-2000 r-xp 0 0:0 1 /${"d/".repeat(4000)}lib.so\n`);
+  assertEquals(maps.lookup(0, 0x1004, 0), "lib.so+0x4");
+  assert(performance.now() - start < 10_000);
+});
+
 const MAPS = `\
 55d000000000-55d000001000 r--p 00000000 fe:00 21                         /opt/my app/tool
 55d000001000-55d000003000 r-xp 00001000 fe:00 21                         /opt/my app/tool

@@ -47,6 +47,27 @@ Deno.test("foldStacks() takes the last of stacks with one key, and names a stack
   assertEquals([...foldStacks(columns, name, [[1, 1], [2, 6]])], [["main", 1], ["[empty stack]", 6]]);
 });
 
+Deno.test("foldStacks() calls a stack without frames what the columns say", () => {
+  const columns = decode([{ id: 1, frames: [] }, { id: 2, frames: [] }, { id: 3, frames: [valid(0x10)] }]);
+  const named = { ...columns, names: ["[lost; stack]"], emptyIndex: Int32Array.of(0, -1, 0) };
+  const root = () => "comm";
+  assertEquals([...foldStacks(named, name, undefined, { root }).keys()], [
+    "comm;[lost: stack]",
+    "comm;[empty stack]",
+    "comm;leaf",
+  ]);
+});
+
+Deno.test("foldStacks() replaces what a terminal would obey", () => {
+  const columns = decode([{ id: 1, frames: [valid(0x10)] }]);
+  const hostile = "a\u001b[2Jb\u009b2Jc\u0085d\u007fe\u202ef\u200e\u200fg\u2066\u2069h\u061ci\u2028j";
+  assertEquals(
+    [...foldStacks(columns, () => hostile, undefined, { root: () => "\u009b31mroot" }).keys()],
+    [" 31mroot;a [2Jb 2Jc d e f g h i j"],
+  );
+  assertEquals([...foldStacks(columns, () => "żółć 漢字 é").keys()], ["żółć 漢字 é"]);
+});
+
 Deno.test("foldStacks() marks addresses, unnamed frames and unknown statuses", () => {
   const columns = decode([{
     id: 1,

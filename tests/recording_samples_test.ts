@@ -3,7 +3,6 @@ import { spawnSync } from "node:child_process";
 import { gunzipSync } from "node:zlib";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import {
-  BPF_F_STACK_BUILD_ID,
   encodePprof,
   encodeRecording,
   encodeStacks,
@@ -20,81 +19,9 @@ import {
 import { SeededRandom } from "../src/base/random.ts";
 import { MOST_DEPTH, readSampleRecording } from "../src/recording/sample_reader.ts";
 import { readTar } from "../src/recording/tar.ts";
+import { writeTar } from "../src/recording/tar_writer.ts";
 import { fuzzParser } from "./fuzz.ts";
-
-const DEPTH = 6;
-const BUILD_ID = new Uint8Array(20).fill(7);
-const HEX_ID = "07".repeat(20);
-const userLayout = { valueSize: 32 * DEPTH, mapFlags: BPF_F_STACK_BUILD_ID };
-const ip = (address: bigint) => ({ status: 2, ip: address });
-const valid = (offset: bigint) => ({ status: 1, build_id: BUILD_ID, offset });
-
-const MAPS = `\
-55d000001000-55d000003000 r-xp 00001000 fe:00 21                         /opt/no id/libfoo.so
-55d000100000-55d000200000 rw-p 00000000 00:00 0                          [heap]
-7f0000001000-7f0000002000 rwxp 00000000 00:00 0 
-7ffe00000000-7ffe00002000 r-xp 00000000 00:00 0                          [vdso]
-`;
-
-/** Three stacks of processes, two of the kernel, in rows with every kind of loss. */
-function samples(changes: Partial<SampleRecording> = {}): SampleRecording {
-  const rows: [pid: number, user: number, kernel: number, count: number][] = [
-    [10, 0, 0, 5],
-    [10, 0, -14, 7],
-    [11, 0, -14, 2],
-    [10, 1, 1, 1],
-    [12, -14, 1, 4],
-    [10, -17, -14, 3],
-    [10, -14, -14, 2],
-    [10, -17, 0, 6],
-    [10, 0, -12, 1],
-    [13, -12, -17, 8],
-    [14, 2, -14, 9],
-  ];
-  return {
-    name: "pid 10",
-    kernel: "6.18.5",
-    machine: "x86_64",
-    started: "2026-01-02T03:04:05.678Z",
-    seconds: 2.5,
-    frequency: 99,
-    nrCpus: 4,
-    stacks: {
-      depth: DEPTH,
-      userStacks: encodeStacks([
-        // Compiled code as a return address at the very end of its function; an address that nothing names.
-        { id: 0, frames: [valid(0x1136n), ip(0x7f0000001080n), ip(0x7f0000009000n)] },
-        { id: 1, frames: [ip(0x7ffe00000010n), ip(0x55d000001234n), ip(0x7f0000001080n), ip(0x55d000100008n)] },
-        { id: 2, frames: [ip(0x7f0000001080n)] },
-      ], userLayout),
-      kernelStacks: encodeStacks([
-        { id: 0, frames: [ip(0xffffffff81000010n), ip(0xffffffff81001000n), ip(0xffffffffc0201004n)] },
-        { id: 1, frames: [ip(0xffffffff81001000n), ip(0xffffffff70000000n)] },
-      ], { valueSize: 8 * DEPTH }),
-      pid: Uint32Array.from(rows, (row) => row[0]),
-      userStack: Int32Array.from(rows, (row) => row[1]),
-      kernelStack: Int32Array.from(rows, (row) => row[2]),
-      count: Float64Array.from(rows, (row) => row[3]),
-      uncounted: 3,
-    },
-    processes: [
-      {
-        pid: 10,
-        comm: "node",
-        maps: MAPS,
-        perfMap:
-          "7f0000001000 80 JS:*old /a.js\n7f0000001040 40 JS:*leaf; /a.js:1\n7f0000005000 10 JS:unused\n7f00",
-      },
-      { pid: 11, comm: "node" },
-      { pid: 12, comm: "kworker/0:1" },
-      { pid: 14, comm: "other", perfMap: "7f0000001000 100 JS:another\n" },
-    ],
-    kallsyms: "ffffffff81000000 T schedule\nffffffff81000800 t do_idle\nffffffff81001000 T _after\n" +
-      "ffffffff81002000 T unused\nffffffffc0201000 t nft_do\t[nf_tables]\n",
-    binaries: { [HEX_ID]: "/usr/bin/node" },
-    ...changes,
-  };
-}
+import { BUILD_ID, DEPTH, HEX_ID, MAPS, samples } from "./recording_fixture.ts";
 
 const KERNEL = "nft_do [nf_tables];do_idle;schedule";
 const FOLDED = `\
@@ -104,9 +31,9 @@ const FOLDED = `\
 0xffffffff70000000 [ip];_after 4
 JS:another 9
 [heap];JS:*leaf: /a.js:1;libfoo.so+0x1234;[vdso];0xffffffff70000000 [ip];_after 1
-[missing stack -12] 8
-[missing stack -14] 2
-[missing stack -17] 3
+[lost stack: EEXIST] 3
+[lost stack: ENOMEM] 8
+[no stack] 2
 ${KERNEL} 6
 `;
 
@@ -121,9 +48,10 @@ Deno.test("a recording of samples comes back with its stacks, counts, names and 
   const read = await readRecording(await encodeRecording(given));
   // Process 11 has neither maps nor a perf map.
   assertEquals(folded(read), FOLDED);
-  assertEquals([...read.stacks.ids], [0, 1, 2, 3, 4, 7, 8, 10]);
-  assertEquals([...read.pids], [10, 10, 11, 10, 12, 10, 10, 14]);
-  assertEquals([...read.counts.keys()], [0, 1, 2, 3, 4, 7, 8, 10, -17, -14, -12]);
+  const rows = [...given.stacks.pid.keys()];
+  assertEquals([...read.stacks.ids], rows);
+  assertEquals(read.pids, given.stacks.pid);
+  assertEquals([...read.counts], rows.map((i) => [i, given.stacks.count[i]]));
   assertEquals([...read.lost.user], [[-17, 9], [-14, 2], [-12, 8]]);
   assertEquals([...read.lost.kernel], [[-14, 2], [-12, 1], [-17, 8]]);
   assertEquals(read.lost.uncounted, 3);
@@ -143,7 +71,8 @@ Deno.test("foldStacks() puts the name of the process outermost, and merges proce
   assertStringIncludes(text, `node;${KERNEL} 6\n`);
   assertStringIncludes(text, "kworker/0:1;0xffffffff70000000 [ip];_after 4\n");
   assertStringIncludes(text, "\nother;JS:another 9\n");
-  assertStringIncludes(text, "[missing stack -17] 3\n");
+  assertStringIncludes(text, "node;[lost stack: EEXIST] 3\nnode;[no stack] 2\n");
+  assertStringIncludes(text, "[lost stack: ENOMEM] 8\n"); // of a process that nothing is known of
   const both = samples();
   both.processes[3].comm = "node";
   both.processes[0].perfMap = both.processes[3].perfMap!;
@@ -189,6 +118,8 @@ Deno.test("a recording without a single sample is one", async () => {
   const empty = { pid: new Uint32Array(0), userStack: new Int32Array(0), kernelStack: new Int32Array(0) };
   const stacks = {
     depth: 127,
+    userDepth: 1,
+    kernelDepth: 127,
     userStacks: none,
     kernelStacks: none,
     ...empty,
@@ -204,6 +135,10 @@ Deno.test("encodeRecording() refuses what is no recording", async () => {
   const cases: Partial<SampleRecording>[] = [
     { stacks: { ...stacks, depth: 0 } },
     { stacks: { ...stacks, depth: MOST_DEPTH + 1 } },
+    { stacks: { ...stacks, userDepth: 0 } },
+    { stacks: { ...stacks, userDepth: DEPTH + 1 } },
+    { stacks: { ...stacks, kernelDepth: 1.5 } },
+    { stacks: { ...stacks, kernelDepth: DEPTH + 1 } },
     { stacks: { ...stacks, pid: stacks.pid.slice(1) } },
     { stacks: { ...stacks, userStack: stacks.userStack.with(0, 3) } },
     { stacks: { ...stacks, kernelStack: stacks.kernelStack.with(0, 2) } },
@@ -282,6 +217,39 @@ Deno.test("readRecording() says what is malformed in a recording of samples, and
     assert(error instanceof FormatError, message);
     assertEquals(error.message.slice(0, message.length), message);
   }
+});
+
+Deno.test("encodeRecording() takes dumps whose values are shorter than those of the maps", async () => {
+  const { stacks } = samples();
+  const shorter = (dump: Uint8Array, frame: number, to: number) => {
+    const size = 4 + frame * DEPTH;
+    const kept = Array.from({ length: dump.length / size }, (_, i) => [
+      ...dump.subarray(i * size, i * size + 4 + frame * to),
+    ]);
+    return Uint8Array.from(kept.flat());
+  };
+  const cut = {
+    ...stacks,
+    userDepth: 4,
+    kernelDepth: 3,
+    userStacks: shorter(stacks.userStacks, 32, 4),
+    kernelStacks: shorter(stacks.kernelStacks, 8, 3),
+  };
+  assertEquals(await encodeRecording(samples({ stacks: cut })), await encodeRecording(samples()));
+});
+
+Deno.test("readRecording() bounds lines of texts, and objects in meta.json", async () => {
+  const lines = await changed({ "10/maps": new Uint8Array(1 << 23).fill(0x0a) });
+  let error: unknown;
+  try {
+    readSampleRecording(lines, 1000);
+  } catch (thrown) {
+    error = thrown;
+  }
+  assert(error instanceof RangeError && error.message === "has texts of more than 4194304 lines", `${error}`);
+  const meta = new TextEncoder().encode(`{"processes":[${"{},".repeat(600_000)}0]}`);
+  const tar = writeTar(new Map([["meta.json", meta]]), 0);
+  await assertRejects(() => readRecording(tar), RangeError, "more than 524288 objects in meta.json");
 });
 
 Deno.test("readRecording() bounds what rows that share stacks come to", async () => {
@@ -394,15 +362,22 @@ Deno.test("the handler answers a recording of samples with the names that it has
     { buildId: HEX_ID, offset: "0x1136", reason: "no-such-binary" },
     { function: "JS:*leaf; /a.js:1", ip: "0x7f0000001080" },
   ]);
-  assertEquals(missing, [{ id: -17, count: 3 }, { id: -14, count: 2 }, { id: -12, count: 8 }]);
+  assertEquals([stacks[5], stacks[6], stacks[9]], [
+    { id: 5, count: 3, name: "[lost stack: EEXIST]", frames: [] },
+    { id: 6, count: 2, name: "[no stack]", frames: [] },
+    { id: 9, count: 8, name: "[lost stack: ENOMEM]", frames: [] },
+  ]);
+  assertEquals([missing, "name" in stacks[0]], [[], false]);
   const text = await (await ask("folded")).text();
   assertStringIncludes(text, `\n${KERNEL} 6\n`);
   assertStringIncludes(text, "07070707+0x1136 [unknown]");
+  assertStringIncludes(text, "[lost stack: EEXIST] 3\n");
   const served = await (await ask("pprof")).bytes();
   const shown = new TextDecoder("latin1").decode(served);
   for (const name of ["[kernel.kallsyms]", "do_idle", "JS:another", "JS:*leaf; /a.js:1", "libfoo.so+0x1234"]) {
     assertStringIncludes(shown, name);
   }
+  assertStringIncludes(shown, "[lost stack: ENOMEM]");
   // One address, two processes: two locations; without names nothing is said of a kernel.
   const { stacks: columns, counts } = await readRecording(body);
   const { nameIndex: _, names: __, ...bare } = columns;

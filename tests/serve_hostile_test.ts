@@ -2,10 +2,19 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import process from "node:process";
 import { gzipSync } from "node:zlib";
-import { buildIdHandler, memoryStore, parseStoreItem, type StoreItem, symbolizeHandler } from "../mod.ts";
+import {
+  BPF_F_STACK_BUILD_ID,
+  buildIdHandler,
+  encodeStacks,
+  memoryStore,
+  parseStoreItem,
+  type StoreItem,
+  symbolizeHandler,
+} from "../mod.ts";
 import { SeededRandom } from "../src/base/random.ts";
 import { toHex } from "../src/base/bytes.ts";
-import { archive, asJson, manyStacks, recording, remembering, targetProgram } from "./serve_fixtures.ts";
+import { writeTar } from "../src/recording/tar_writer.ts";
+import { archive, asJson, manyStacks, post, recording, remembering, targetProgram } from "./serve_fixtures.ts";
 
 const REQUESTS = Number(process.env.FUZZ_MUTATIONS || 10_000);
 const SEED = Number(process.env.FUZZ_SEED || 1);
@@ -261,5 +270,75 @@ Deno.test(`${REQUESTS} hostile requests: no 5xx, and the store sees nothing but 
       assert(statuses.has(status), `no ${status}`);
     }
     assert(statuses.get(200)! > REQUESTS / 30, `${statuses.get(200)} answered`);
+  }
+});
+
+/** A recording of one stack of so many addresses, each in the one line of its perf map. */
+function longName(depth: number, line: string): Uint8Array {
+  const text = (content: string) => new TextEncoder().encode(content);
+  const frames = Array.from({ length: depth }, (_, i) => ({ status: 2, ip: 0x7f00_0000_0010n + BigInt(i) }));
+  const meta = {
+    format: "stackmap recording",
+    version: 1,
+    ...{ name: "x", kernel: "6.18", machine: "x86_64", started: "", seconds: 1, frequency: 99, nrCpus: 1 },
+    ...{ depth, userDepth: depth, kernelDepth: 1, uncounted: 0, processes: [], binaries: {} },
+  };
+  const layout = { valueSize: 32 * depth, mapFlags: BPF_F_STACK_BUILD_ID };
+  return gzipSync(writeTar(
+    new Map([
+      ["meta.json", text(JSON.stringify(meta))],
+      ["user.bin", encodeStacks([{ id: 0, frames }], layout)],
+      ["kernel.bin", new Uint8Array(0)],
+      ["counts.bin", new Uint8Array(Int32Array.of(0, 0, -14, 0, 1, 0).buffer)],
+      ["0/perf.map", text(line)],
+    ]),
+    0,
+  ));
+}
+
+Deno.test("a name of megabytes that thousands of frames share is neither hashed nor copied for each", async () => {
+  const handler = symbolizeHandler({ store: memoryStore([]) });
+  const ask = async (body: Uint8Array, format: string) => {
+    const query = `?gzip=0&format=${format}`;
+    const response = await handler(post(body, "application/gzip", { query }));
+    assertEquals(response.status, 200);
+    return new Uint8Array(await response.arrayBuffer());
+  };
+  const depth = 4000;
+  const body = longName(depth, `7f0000000000 10000000 ${"a".repeat(3_000_000)}\n`);
+  assert(body.length < 20_000);
+  const most = { json: depth * 4300, folded: depth * 1100, pprof: depth * 50 };
+  for (const [format, bytes] of Object.entries(most)) {
+    const start = performance.now();
+    const answer = await ask(body, format);
+    const took = performance.now() - start;
+    console.log(`${format}: ${answer.length} bytes in ${took.toFixed(0)} ms`);
+    assert(answer.length < bytes, `${format}: ${answer.length} bytes`);
+    assert(took < 5000, `${format}: ${took} ms`);
+  }
+  // What all frames repeat is bounded, too.
+  const frames = longName(20_000, `7f0000000000 10000000 ${"a".repeat(3000)}\n`);
+  const { length } = await ask(frames, "json");
+  assert(length > 1 << 24 && length < 1.5 * 2 ** 24, `${length} bytes`);
+});
+
+Deno.test("answers have no raw control characters, whatever a name has", async () => {
+  const handler = symbolizeHandler({ store: memoryStore([]) });
+  const hostile = "\u009b31m\u202e\u001b[2J\u2028";
+  for (const format of ["json", "folded"]) {
+    const body = longName(3, `7f0000000000 1000 ${hostile}\n`);
+    const response = await handler(post(body, "application/gzip", { query: `?format=${format}` }));
+    const text = await response.text();
+    // deno-lint-ignore no-control-regex
+    assert(!/[\0-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e]/.test(text), JSON.stringify(text));
+    if (format === "json") assertEquals(JSON.parse(text).frames[0].function, hostile);
+  }
+  const refused = await handler(post(`{"stacks":[{"frames":[{"ip":"\u009b"}]}]}`, "application/json"));
+  const wrong = await handler(
+    post(`{"stacks":[{"frames":[{"buildId":"\u009b","offset":1}]}]}`, "application/json"),
+  );
+  for (const response of [refused, wrong]) {
+    assertEquals(response.status, 400);
+    assert(!/[\x7f-\x9f]/.test(await response.text()));
   }
 });

@@ -1,4 +1,5 @@
 // Owns FormatError: what every parser throws when the bytes or text it was given are malformed.
+import { jsonText } from "./plain_text.ts";
 
 /** Where and what a {@linkcode FormatError} found. */
 export interface FormatErrorDetail {
@@ -48,7 +49,7 @@ export class FormatError extends Error {
    */
   constructor(problem: string, detail: FormatErrorDetail) {
     const { offset, field, value } = detail;
-    const shown = value === undefined ? "" : ` = ${typeof value === "string" ? JSON.stringify(value) : value}`;
+    const shown = value === undefined ? "" : ` = ${typeof value === "string" ? jsonText(value) : value}`;
     super(`${field}${shown} at offset ${offset}: ${problem}`);
     this.offset = offset;
     this.field = field;

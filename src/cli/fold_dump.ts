@@ -72,12 +72,13 @@ function summarize(
   const { reason, binary } = symbolizer.lookupColumns(
     skipped ? { ...columns, first: new Uint32Array(0) } : columns,
   ).resolved;
+  const isPlace = (columns.names ?? []).map((name) => PLACE.test(name));
   const reasons = new Map<string, number>();
   let named = 0;
   let kept = 0;
   for (let row = 0; row < reason.length; row++) {
     const came = cameName(columns, row);
-    if (came !== undefined && !PLACE.test(came)) {
+    if (came !== undefined && !isPlace[columns.nameIndex![row]]) {
       named++;
     } else if (columns.status[row] === BPF_STACK_BUILD_ID_IP) {
       kept++;
@@ -95,6 +96,7 @@ function summarize(
   const total = reason.length;
   const unknown = total - named - kept;
   const why = [...reasons].sort((a, b) => b[1] - a[1]).map(([text, count]) => `${count} ${text}`).join(", ");
-  return `${total} frames in ${columns.ids.length} stacks: ${named} resolved (${percent(named, total)}), ` +
+  const lost = columns.emptyIndex?.reduce((sum, index) => sum + (index < 0 ? 0 : 1), 0) ?? 0;
+  return `${total} frames in ${columns.ids.length - lost} stacks: ${named} resolved (${percent(named, total)}), ` +
     `${kept} kept as IP, ${unknown} unknown${why === "" ? "" : ` (${why})`}\n`;
 }

@@ -1,6 +1,9 @@
 // Owns what the command line shows of a recording: folded stacks, and an account of what was sampled and lost.
+import { cameName, type StackColumns } from "../dump/columns.ts";
+import { isKernelAddress } from "../profile/pprof_pages.ts";
 import type { StackRecording } from "../recording/recording.ts";
 import type { Symbolizer } from "../symbolize/symbolizer.ts";
+import { BPF_STACK_BUILD_ID_IP } from "../uapi/bpf.ts";
 import { ERRNO, errnoName } from "../uapi/errno.ts";
 import { foldDump, type FoldedDump, type FoldOptions } from "./fold_dump.ts";
 
@@ -23,11 +26,11 @@ export function foldRecording(
   return { text, summary: `${accountOf(recording)}${summary}` };
 }
 
-function accountOf({ counts, sampling, processes, lost, stacks, pids }: StackRecording): string {
+function accountOf({ counts, sampling, lost, stacks, pids }: StackRecording): string {
   if (sampling === undefined) return "";
   let samples = 0;
   for (const count of counts.values()) samples += count;
-  const seen = pids.length === 0 ? 0 : processes.size;
+  const seen = new Set(pids).size;
   let text = `${plural(samples + lost.uncounted, "sample")} of ${seen} process${seen === 1 ? "" : "es"} in ` +
     `${sampling.seconds.toFixed(1)} s at ${sampling.frequency} Hz\n`;
   for (const [kind, errors] of [["user", lost.user], ["kernel", lost.kernel]] as const) {
@@ -41,6 +44,9 @@ function accountOf({ counts, sampling, processes, lost, stacks, pids }: StackRec
   const none = lost.user.get(-ERRNO.EFAULT) ?? 0;
   if (none > 0) text += `${plural(none, "sample")} had no stack of the kind that was asked for: -EFAULT\n`;
   if (lost.uncounted > 0) text += `${plural(lost.uncounted, "sample")} not counted: raise --entries\n`;
+  if (kernelHasNoNames(stacks)) {
+    text += "no frame of the kernel has a name: kernel addresses were hidden: kernel.kptr_restrict\n";
+  }
   const full = deepStacks(stacks.first, stacks.innermost, sampling.depth);
   if (full > 0) {
     text +=
@@ -48,6 +54,18 @@ function accountOf({ counts, sampling, processes, lost, stacks, pids }: StackRec
       "kernel.perf_event_max_stack that with sysctl\n";
   }
   return text;
+}
+
+/** Whether there are frames in the kernel, and none has a name: nothing but hidden addresses leaves it so. */
+function kernelHasNoNames(columns: StackColumns): boolean {
+  const { status, offsetHi, offsetLo } = columns;
+  let frames = 0;
+  for (let row = 0; row < status.length; row++) {
+    if (status[row] !== BPF_STACK_BUILD_ID_IP || !isKernelAddress(offsetHi[row], offsetLo[row])) continue;
+    if (cameName(columns, row) !== undefined) return false;
+    frames++;
+  }
+  return frames > 0;
 }
 
 function plural(count: number, what: string): string {

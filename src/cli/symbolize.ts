@@ -7,7 +7,7 @@ import { decodeStacks } from "../dump/decode.ts";
 import { looksLikeBuildIds } from "../dump/detect.ts";
 import { readBuildIdFrom } from "../elf/build_id.ts";
 import { GsymReader, isGsym } from "../gsym/gsym_reader.ts";
-import { readRecording, type StackRecording } from "../recording/recording.ts";
+import { MOST_BYTES, MOST_FRAMES, readRecording, type StackRecording } from "../recording/recording.ts";
 import { BinaryLoader } from "../store/binary_loader.ts";
 import { debuginfodStore } from "../store/debuginfod_store.ts";
 import type { BinaryStore } from "../store/store.ts";
@@ -50,13 +50,15 @@ DWARF; then, on standard error, how many frames were resolved, kept as IP, and u
   --addresses        the map holds addresses, not build IDs (else found out from the values)
   --debug-root DIR   where the .build-id tree of debug files is (/usr/lib/debug); as often as needed
   --linkage-names    names as the linker has them, not demangled
+  --max-frames N     most frames of a recording, each stack taken as often as samples refer to it (16777216); the
+                     archive may have 64 bytes for each, and 256 MiB in any case
   --skipped          the helper skipped frames: the first frame of a stack is a return address, too
   --big-endian       the dump is of a big-endian machine
 
 exit code: 0, or 1 if a file can't be read or is not what it should be
 `,
   flags: ["addresses", "linkage-names", "skipped", "big-endian"],
-  options: ["dump", "recording", "elf", "debuginfod", "debug-root", "counts", "value-size"],
+  options: ["dump", "recording", "elf", "debuginfod", "debug-root", "counts", "value-size", "max-frames"],
   run,
 };
 
@@ -73,6 +75,7 @@ async function run(host: Host, parsed: ParsedArgs): Promise<number> {
 }
 
 async function symbolizeDump(host: Host, dump: string, parsed: ParsedArgs): Promise<number> {
+  if (parsed.values.has("max-frames")) throw new UsageError("--max-frames is about a recording");
   const valueSize = wholeNumber(parsed, "value-size", 8, 4064);
   if (valueSize % 8 !== 0) {
     throw new UsageError(`--value-size is a multiple of a frame's 8 bytes, not ${valueSize}`);
@@ -99,11 +102,15 @@ async function symbolizeRecording(host: Host, path: string, parsed: ParsedArgs):
       throw new UsageError(`--${name} is about a dump; a recording says it itself`);
     }
   }
+  const maxFrames = wholeNumber(parsed, "max-frames", 1, MOST_FRAMES);
+  // A frame has 32 bytes in the archive; stacks of few frames take the room of many.
+  const maxBytes = Math.max(MOST_BYTES, 64 * maxFrames);
   let recording: StackRecording;
   try {
-    recording = await readRecording(host.readFile(path), { maxBytes: Infinity, maxFrames: Infinity });
+    recording = await readRecording(host.readFile(path), { maxBytes, maxFrames });
   } catch (error) {
-    throw naming(path, error);
+    const isLimit = error instanceof RangeError && /more than \d+ (?:frames|counts|bytes)/.test(error.message);
+    throw naming(path, isLimit ? new RangeError(`${error.message}: raise --max-frames`) : error);
   }
   return await fold(
     host,

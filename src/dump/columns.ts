@@ -59,11 +59,21 @@ export interface StackColumns {
   nameIndex?: Int32Array;
   /** The distinct names that came with the stacks. */
   names?: readonly string[];
+  /**
+   * Number in `names` of what each stack is called that has no frames, -1 where nothing said: why it was lost.
+   * Absent, or at -1, it is `[empty stack]`.
+   */
+  emptyIndex?: Int32Array;
 }
 
 /** The name that came with a row; `undefined` if none did. */
 export function cameName({ nameIndex, names }: StackColumns, row: number): string | undefined {
   return nameIndex === undefined ? undefined : names?.[nameIndex[row]];
+}
+
+/** What a stack is called that has no frames. */
+export function emptyName({ emptyIndex, names }: StackColumns, stack: number): string {
+  return (emptyIndex === undefined ? undefined : names?.[emptyIndex[stack]]) ?? "[empty stack]";
 }
 
 /**

@@ -93,6 +93,7 @@ export { type RecorderProgress, StackRecorder, type StackRecorderOptions } from 
 export type { SampledStacks } from "../recording/sample_recording.ts";
 export {
   commOf,
+  isInitialPidNamespace,
   kallsyms,
   kernelRelease,
   machine,
@@ -100,6 +101,7 @@ export {
   type PerfMapOwner,
   perfMapOwner,
   processMaps,
+  startTimeOf,
   threadsOf,
 } from "./proc.ts";
 

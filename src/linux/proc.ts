@@ -11,14 +11,25 @@ interface Fs {
   constants: { O_DIRECTORY: number; O_NOFOLLOW: number; O_NONBLOCK: number };
   readdirSync(path: string): string[];
   readlinkSync(path: string): string;
-  openSync(path: string, flags: number): number;
+  openSync(path: string, flags: number | "r"): number;
   fstatSync(fd: number): Stats;
-  readSync(fd: number, bytes: Uint8Array, offset: number, length: number, position: number): number;
+  readSync(fd: number, bytes: Uint8Array, offset: number, length: number, position: number | null): number;
   closeSync(fd: number): void;
 }
 
+/** Most bytes of a /proc/PID/maps that are read: 150,000 usual lines. With long paths a process makes 200 MB of it. */
+const MOST_MAPS_BYTES = 1 << 24;
+
 /** Most bytes of a perf-PID.map that are read: it is somebody else's file. */
 const MOST_PERF_MAP_BYTES = 1 << 26;
+
+/** Bytes of a text that there is room for at first. */
+const FIRST_BYTES = 1 << 16;
+
+const NEWLINE = 10;
+
+/** What /proc/self/ns/pid leads to in the initial namespace: its inode is `PROC_PID_INIT_INO` on every machine. */
+const INITIAL_PID_NAMESPACE = "pid:[4026531836]";
 
 function fs(): Fs {
   const { process } = globalThis as unknown as { process: { getBuiltinModule(name: string): unknown } };
@@ -53,9 +64,78 @@ export function threadsOf(pid: number): number[] {
 /**
  * The text of `/proc/PID/maps`, for `parseProcMaps()`; `undefined` if the process is gone, has no memory of its own
  * (a thread of the kernel), or may not be looked at.
+ *
+ * @param maxBytes How much is read, 16 MiB by default: a longer text ends with the last line that is whole.
  */
-export function processMaps(pid: number): string | undefined {
-  return readText(`/proc/${pid}/maps`) || undefined;
+export function processMaps(pid: number, maxBytes: number = MOST_MAPS_BYTES): string | undefined {
+  try {
+    const { openSync, closeSync } = fs();
+    const file = openSync(`/proc/${pid}/maps`, "r");
+    try {
+      const bytes = readUpTo(file, maxBytes);
+      const end = bytes.length < maxBytes ? bytes.length : bytes.lastIndexOf(NEWLINE) + 1;
+      return new TextDecoder().decode(bytes.subarray(0, end)) || undefined;
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    return undefined;
+  }
+}
+
+/** The first bytes of an open file, from where it is; `most` at most, whatever it says of its size. */
+function readUpTo(file: number, most: number): Uint8Array {
+  const { readSync } = fs();
+  let bytes = new Uint8Array(Math.min(FIRST_BYTES, most));
+  let length = 0;
+  while (length < most) {
+    if (length === bytes.length) {
+      const larger = new Uint8Array(Math.min(2 * bytes.length, most));
+      larger.set(bytes);
+      bytes = larger;
+    }
+    const count = readSync(file, bytes, length, bytes.length - length, null);
+    if (count === 0) break;
+    length += count;
+  }
+  return bytes.subarray(0, length);
+}
+
+/**
+ * When a process started, in clock ticks since the machine did: field 22 of `/proc/PID/stat`. Its number may be
+ * another one's later, but hardly with the same time. `undefined` if it is gone.
+ *
+ * @example
+ * ```ts ignore
+ * // Not run: needs Linux, and all of Deno's permissions.
+ * import { startTimeOf } from "@bpf/stackmap/linux";
+ *
+ * const started = startTimeOf(1234);
+ * // …
+ * console.log(started !== undefined && startTimeOf(1234) === started); // whether it is still that process
+ * ```
+ */
+export function startTimeOf(pid: number): string | undefined {
+  const text = readText(`/proc/${pid}/stat`);
+  // The name, field 2, is in parentheses, and may have some inside, and spaces.
+  return text?.slice(text.lastIndexOf(")") + 2).split(" ")[22 - 3];
+}
+
+/**
+ * Whether this process is in the machine's first PID namespace, whose process ids a {@linkcode StackRecorder}
+ * gives. `false` also where /proc can't be read.
+ */
+export function isInitialPidNamespace(): boolean {
+  return linkOf("/proc/self/ns/pid") === INITIAL_PID_NAMESPACE;
+}
+
+/** Where a symbolic link leads; `undefined` if it can't be read. */
+function linkOf(path: string): string | undefined {
+  try {
+    return fs().readlinkSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
 /** The name of a process's first thread: `/proc/PID/comm`; `undefined` if it is gone. */
@@ -80,15 +160,9 @@ export function perfMapOwner(pid: number): PerfMapOwner | undefined {
   const users = statusOf(pid, "Uid")?.map(Number);
   if (users === undefined) return undefined;
   const inside = statusOf(pid, "NSpid")?.at(-1) ?? `${pid}`;
-  const link = (path: string) => {
-    try {
-      return fs().readlinkSync(path);
-    } catch {
-      return undefined;
-    }
-  };
-  const mounts = link(`/proc/${pid}/ns/mnt`);
-  const shared = mounts !== undefined && mounts === link("/proc/self/ns/mnt") && link(`/proc/${pid}/root`) === "/";
+  const mounts = linkOf(`/proc/${pid}/ns/mnt`);
+  const shared = mounts !== undefined && mounts === linkOf("/proc/self/ns/mnt") &&
+    linkOf(`/proc/${pid}/root`) === "/";
   return { pid, users, inside, shared };
 }
 
@@ -98,8 +172,10 @@ export function perfMapOwner(pid: number): PerfMapOwner | undefined {
  *
  * @param process A running process, or what {@linkcode perfMapOwner} said while it ran: where it had our root, its file
  *   is found after its end.
+ * @param maxBytes Largest file that is read: 64 MiB by default, and at most. Of a larger one nothing is: what comes
+ *   later in it replaces what came before.
  * @returns `undefined` if there is none, and for what could be a trap: a symbolic link (the file, or /tmp), anything
- *   but a regular file, a file that belongs neither to root nor to the process's user, more than 64 MiB.
+ *   but a regular file, a file that belongs neither to root nor to the process's user, more than `maxBytes`.
  * @example
  * ```ts ignore
  * // Not run: needs Linux, and all of Deno's permissions.
@@ -108,15 +184,19 @@ export function perfMapOwner(pid: number): PerfMapOwner | undefined {
  * console.log(perfMapOf(1234)?.split("\n", 1)); // of `node --perf-basic-prof`
  * ```
  */
-export function perfMapOf(process: number | PerfMapOwner): string | undefined {
+export function perfMapOf(
+  process: number | PerfMapOwner,
+  maxBytes: number = MOST_PERF_MAP_BYTES,
+): string | undefined {
   const owner = typeof process === "number" ? perfMapOwner(process) : process;
   if (owner === undefined) return undefined;
   const { pid, users, inside, shared } = owner;
-  return perfMapIn(`/proc/${pid}/root/tmp`, inside, users) ??
-    (shared ? perfMapIn("/tmp", inside, users) : undefined);
+  const most = Math.min(maxBytes, MOST_PERF_MAP_BYTES);
+  return perfMapIn(`/proc/${pid}/root/tmp`, inside, users, most) ??
+    (shared ? perfMapIn("/tmp", inside, users, most) : undefined);
 }
 
-function perfMapIn(directory: string, pid: string, users: readonly number[]): string | undefined {
+function perfMapIn(directory: string, pid: string, users: readonly number[], most: number): string | undefined {
   try {
     const { openSync, closeSync, constants: { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } } = fs();
     // The process's root is no path that can be left upwards, but links below it would be followed from our own
@@ -126,7 +206,7 @@ function perfMapIn(directory: string, pid: string, users: readonly number[]): st
       // Without O_NONBLOCK a named pipe would be waited for.
       const file = openSync(`/proc/self/fd/${folder}/perf-${pid}.map`, O_NOFOLLOW | O_NONBLOCK);
       try {
-        return readSmall(file, users);
+        return readSmall(file, users, most);
       } finally {
         closeSync(file);
       }
@@ -139,21 +219,11 @@ function perfMapIn(directory: string, pid: string, users: readonly number[]): st
 }
 
 /** The text of an open regular file of root or one of `owners`. */
-function readSmall(file: number, owners: readonly number[]): string | undefined {
-  const { fstatSync, readSync } = fs();
-  const stats = fstatSync(file);
-  if (!stats.isFile() || (stats.uid !== 0 && !owners.includes(stats.uid)) || stats.size > MOST_PERF_MAP_BYTES) {
-    return undefined;
-  }
+function readSmall(file: number, owners: readonly number[], most: number): string | undefined {
+  const stats = fs().fstatSync(file);
+  if (!stats.isFile() || (stats.uid !== 0 && !owners.includes(stats.uid)) || stats.size > most) return undefined;
   // It may grow or shrink meanwhile; what it had is enough.
-  const bytes = new Uint8Array(stats.size);
-  let length = 0;
-  while (length < bytes.length) {
-    const count = readSync(file, bytes, length, bytes.length - length, length);
-    if (count === 0) break;
-    length += count;
-  }
-  return new TextDecoder().decode(bytes.subarray(0, length));
+  return new TextDecoder().decode(readUpTo(file, stats.size));
 }
 
 /** The text of `/proc/kallsyms`; all addresses in it are zero where `kernel.kptr_restrict` says so. */

@@ -27,6 +27,8 @@ const LEAST_COUNTS = 4096;
 /** How often a program at work is waited for: with a system call each, half a second and more. */
 const MOST_WAITS = 500_000;
 
+const LOOKUP_AND_DELETE = "bpf(BPF_MAP_LOOKUP_AND_DELETE_ELEM)";
+
 /** What {@linkcode RecorderMaps} are made from. */
 export interface RecorderMapsOptions {
   /** Whether user stacks are recorded. */
@@ -99,6 +101,7 @@ export class RecorderMaps implements Disposable {
         maxEntries: LEAST_COUNTS,
         name: "recorder_seen",
       });
+      checkLookupAndDelete(this.#seen);
       if (options.every > 1) {
         this.#ticks = this.#create({
           type: BPF_MAP_TYPE_PERCPU_ARRAY,
@@ -233,7 +236,7 @@ export class RecorderMaps implements Disposable {
       // Asked for first: after a key that is gone the kernel begins again with the first.
       result = counts.nextKeyErrno(key, next);
       const taken = counts.lookupAndDeleteErrno(key, value);
-      if (taken < 0) throw linuxError(taken, "bpf(BPF_MAP_LOOKUP_AND_DELETE_ELEM)");
+      if (taken < 0) throw linuxError(taken, LOOKUP_AND_DELETE);
       const view = viewOf(key);
       sink.add(
         view.getUint32(0, true),
@@ -253,8 +256,14 @@ export class RecorderMaps implements Disposable {
     const key = new Uint8Array(4);
     const comm = new Uint8Array(TASK_COMM_LEN);
     // Programs may add some meanwhile, so that the walk may begin again; it ends when all are taken.
-    while (this.#seen.nextKeyErrno(undefined, key) === 0) {
-      if (this.#seen.lookupAndDeleteErrno(key, comm) < 0) continue;
+    for (;;) {
+      const next = this.#seen.nextKeyErrno(undefined, key);
+      if (next === -ERRNO.ENOENT) return;
+      if (next < 0) throw linuxError(next, "bpf(BPF_MAP_GET_NEXT_KEY)");
+      const taken = this.#seen.lookupAndDeleteErrno(key, comm);
+      // Gone: somebody with the right to open maps by id has deleted it. What stayed would come for ever.
+      if (taken === -ERRNO.ENOENT) continue;
+      if (taken < 0) throw linuxError(taken, LOOKUP_AND_DELETE);
       const end = comm.indexOf(0);
       const name = new TextDecoder().decode(comm.subarray(0, end < 0 ? comm.length : end));
       see(viewOf(key).getUint32(0, true), name);
@@ -270,6 +279,19 @@ export class RecorderMaps implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+/**
+ * Finds out whether the kernel takes elements out of hash maps: it has since Linux 5.14, and refuses it before,
+ * whatever the key.
+ *
+ * @param map An empty hash map with 4-byte keys.
+ * @throws {LinuxError} `ENOTSUPP`, `EOPNOTSUPP` or `EINVAL` if not; with advice.
+ */
+export function checkLookupAndDelete(map: BpfMap): void {
+  const result = map.lookupAndDeleteErrno(0, new Uint8Array(map.lookupSize));
+  if (result === -ERRNO.ENOENT) return;
+  throw linuxError(result, LOOKUP_AND_DELETE, "the recorder needs Linux 5.14, where hash maps know this command");
 }
 
 /** Moves stacks out of one map. */
@@ -303,6 +325,9 @@ class Mover {
   /** Deletes what is left: stacks of samples that no map had room to count. */
   clear(): void {
     const id = new Uint8Array(4);
-    while (this.#map?.nextKeyErrno(undefined, id) === 0) this.#map.deleteErrno(id);
+    while (this.#map?.nextKeyErrno(undefined, id) === 0) {
+      const result = this.#map.deleteErrno(id);
+      if (result < 0 && result !== -ERRNO.ENOENT) throw linuxError(result, "bpf(BPF_MAP_DELETE_ELEM)");
+    }
   }
 }

@@ -3,6 +3,7 @@ import type { SampledStacks } from "../recording/sample_recording.ts";
 import { BPF_PROG_TYPE_PERF_EVENT } from "../uapi/bpf.ts";
 import { ERRNO } from "../uapi/errno.ts";
 import { PERF_COUNT_SW_CPU_CLOCK, PERF_TYPE_SOFTWARE, type PerfEventAttr } from "../uapi/perf_event_attr.ts";
+import { CountTable } from "./count_table.ts";
 import { linuxError } from "./errors.ts";
 import { readText } from "./host.ts";
 import { PerfEvents } from "./perf_event.ts";
@@ -10,7 +11,7 @@ import { threadsOf } from "./proc.ts";
 import { BpfProgram } from "./program.ts";
 import { type RecorderCounters, RecorderMaps } from "./recorder_maps.ts";
 import { recorderProgram } from "./recorder_program.ts";
-import { StackTable } from "./stack_table.ts";
+import { MOST_STACK_BYTES, StackTable } from "./stack_table.ts";
 
 /** Depth where the kernel's own limit can't be read, and the most that is asked for by default. */
 const USUAL_DEPTH = 127;
@@ -29,6 +30,9 @@ const STALE = 500;
 
 /** Most stacks that the maps may hold: 5 GiB with the usual depth. */
 const MOST_ENTRIES = 1 << 20;
+
+/** Most bytes of stacks that may be asked for: engines have arrays of that size. */
+const MOST_DUMP_BYTES = 2 ** 31;
 
 /** What a {@linkcode StackRecorder} samples, and how. */
 export interface StackRecorderOptions {
@@ -49,13 +53,19 @@ export interface StackRecorderOptions {
    * The kernel takes the memory at once, about `40 * depth` bytes for each.
    */
   entries?: number;
+  /**
+   * Most bytes of user stacks, and of kernel stacks, that `take()` gives: 512 MiB by default. A stack that there is
+   * no room for is `-ENOSPC`. All values are as long as the deepest stack: there is room for 132,000 stacks if one
+   * of them has 127 frames with build IDs, for a million if none has more than 15.
+   */
+  stackBytes?: number;
 }
 
 /** How far a recording is. */
 export interface RecorderProgress {
   /** Samples that were taken. */
   samples: number;
-  /** Distinct stacks of both kinds, as of when the maps were emptied last: up to two seconds ago. */
+  /** Distinct stacks of both kinds, as of when the maps were emptied last: about half a second ago. */
   stacks: number;
   /** Samples whose user stack was lost: `-EEXIST`, `-ENOMEM`; not those that had none. */
   lostUser: number;
@@ -63,7 +73,9 @@ export interface RecorderProgress {
   lostKernel: number;
   /** Both together: stacks that were lost. */
   lost: number;
-  /** Samples that no map had room to count. */
+  /** Stacks of samples that were left out for want of `stackBytes`, of both kinds together: `-ENOSPC`. */
+  dropped: number;
+  /** Samples that neither the maps nor the recorder, which keeps two million counts, had room to count. */
   uncounted: number;
   /** Processes that were seen. */
   processes: number;
@@ -99,9 +111,9 @@ export interface RecorderProgress {
  *   recorder.poll();
  * }
  * recorder.stop();
- * const { userStacks, depth, count } = recorder.take();
+ * const { userStacks, userDepth, count } = recorder.take();
  * console.log(count.reduce((sum, each) => sum + each, 0), "samples");
- * const columns = decodeStacks(userStacks, { valueSize: 32 * depth, mapFlags: BPF_F_STACK_BUILD_ID });
+ * const columns = decodeStacks(userStacks, { valueSize: 32 * userDepth, mapFlags: BPF_F_STACK_BUILD_ID });
  * ```
  */
 export class StackRecorder implements Disposable {
@@ -117,12 +129,7 @@ export class StackRecorder implements Disposable {
   readonly #fill: number;
   readonly #user: StackTable;
   readonly #kernel: StackTable;
-  /** Row of a count, by process and by both stacks. */
-  readonly #rows = new Map<number, Map<number, number>>();
-  readonly #pids: number[] = [];
-  readonly #users: number[] = [];
-  readonly #kernels: number[] = [];
-  readonly #counts: number[] = [];
+  readonly #counts = new CountTable();
   /** Name of each process that was seen. */
   readonly #comms = new Map<number, string | undefined>();
   #unreported: number[] = [];
@@ -136,14 +143,14 @@ export class StackRecorder implements Disposable {
   #closed = false;
 
   private constructor(options: StackRecorderOptions, settings: Settings) {
-    const { depth, entries, user, kernel, every } = settings;
+    const { depth, entries, stackBytes, user, kernel, every } = settings;
     const perMap = Math.ceil(entries / 2);
     this.depth = depth;
     this.frequency = settings.frequency;
     this.#onExec = options.enableOnExec === true;
     this.#fill = Math.max(1, Math.floor(perMap * 3 / 4));
-    this.#user = new StackTable(depth, true);
-    this.#kernel = new StackTable(depth, false);
+    this.#user = new StackTable(depth, true, stackBytes);
+    this.#kernel = new StackTable(depth, false, stackBytes);
     this.#maps = new RecorderMaps({ user, kernel, depth, entries: perMap, every });
     let program: BpfProgram | undefined;
     try {
@@ -165,9 +172,10 @@ export class StackRecorder implements Disposable {
   /**
    * Makes the maps, the program and the events. Nothing is sampled yet.
    *
-   * @throws {LinuxError} `ESRCH` if there is no such process; `EPERM`, `EACCES`; `EMFILE`, `ENOMEM`, … Nothing stays
-   *   open then.
-   * @throws {RangeError} For a frequency, depth or number of entries that the kernel does not allow.
+   * @throws {LinuxError} `ESRCH` if there is no such process; `EPERM`, `EACCES`; `EMFILE`, `ENOMEM`, …; `ENOTSUPP`
+   *   or its like before Linux 5.14. Nothing stays open then.
+   * @throws {RangeError} For a frequency, depth or number of entries that the kernel does not allow: the message
+   *   begins with the option's name and says the limit.
    * @throws {TypeError} With `enableOnExec`, but without `pid`.
    */
   static open(options: StackRecorderOptions = {}): StackRecorder {
@@ -195,8 +203,8 @@ export class StackRecorder implements Disposable {
   }
 
   /**
-   * To be called several times a second: takes stacks out of maps that fill up, or that were not emptied for two
-   * seconds. Where nothing is new it costs one look-up.
+   * To be called several times a second: takes stacks out of maps that fill up, or that were not emptied for half
+   * a second. Where nothing is new it costs one look-up.
    *
    * @returns Processes that were seen for the first time since the last call.
    * @throws {LinuxError} `EBADF` after `close()`.
@@ -231,7 +239,8 @@ export class StackRecorder implements Disposable {
     const { samples, uncounted, lostUser, lostKernel } = this.#counters;
     return {
       samples,
-      uncounted,
+      uncounted: uncounted + this.#counts.uncounted,
+      dropped: this.#counts.dropped,
       lostUser,
       lostKernel,
       lost: lostUser + lostKernel,
@@ -254,13 +263,12 @@ export class StackRecorder implements Disposable {
     }
     return {
       depth: this.depth,
+      userDepth: this.#user.dumpDepth,
+      kernelDepth: this.#kernel.dumpDepth,
       userStacks: this.#user.dump(),
       kernelStacks: this.#kernel.dump(),
-      pid: Uint32Array.from(this.#pids),
-      userStack: Int32Array.from(this.#users),
-      kernelStack: Int32Array.from(this.#kernels),
-      count: Float64Array.from(this.#counts),
-      uncounted: this.#counters.uncounted,
+      ...this.#counts.columns(),
+      uncounted: this.#counters.uncounted + this.#counts.uncounted,
     };
   }
 
@@ -298,30 +306,12 @@ export class StackRecorder implements Disposable {
     this.#maps.empty({
       user: this.#user,
       kernel: this.#kernel,
-      add: (pid, user, kernel, count) => this.#add(pid, user, kernel, count),
+      add: (pid, user, kernel, count) => {
+        if (!this.#comms.has(pid)) this.#see(pid);
+        this.#counts.add(pid, user, kernel, count);
+      },
     });
     this.#batches++;
-  }
-
-  #add(pid: number, user: number, kernel: number, count: number): void {
-    let rows = this.#rows.get(pid);
-    if (rows === undefined) {
-      rows = new Map();
-      this.#rows.set(pid, rows);
-      this.#see(pid);
-    }
-    // One number for both: -errno is above -4,096, and no recorder has 67 million stacks.
-    const both = (user + 4096) * 2 ** 26 + kernel + 4096;
-    const row = rows.get(both);
-    if (row !== undefined) {
-      this.#counts[row] += count;
-      return;
-    }
-    rows.set(both, this.#counts.length);
-    this.#pids.push(pid);
-    this.#users.push(user);
-    this.#kernels.push(kernel);
-    this.#counts.push(count);
   }
 }
 
@@ -331,6 +321,7 @@ interface Settings {
   every: number;
   depth: number;
   entries: number;
+  stackBytes: number;
   user: boolean;
   kernel: boolean;
 }
@@ -352,11 +343,14 @@ function settingsOf(options: StackRecorderOptions): Settings {
   checkWhole("frequency", frequency, 1, fastest, " (kernel.perf_event_max_sample_rate)");
   checkWhole("depth", depth, 1, deepest, " (kernel.perf_event_max_stack)");
   checkWhole("entries", entries, 1, MOST_ENTRIES, "");
+  const { stackBytes = MOST_STACK_BYTES } = options;
+  checkWhole("stackBytes", stackBytes, 0, MOST_DUMP_BYTES, "");
   if (pid !== undefined) checkWhole("pid", pid, 1, 2 ** 31 - 1, "");
   else if (options.enableOnExec) throw new TypeError("enableOnExec is about one process: give its pid");
   const ticks = pid === undefined ? frequency : Math.min(LEAST_TICKS, fastest);
   const every = Math.max(1, Math.floor(ticks / frequency));
-  return { frequency, every, depth, entries, user: options.user ?? true, kernel: options.kernel ?? true };
+  const { user = true, kernel = true } = options;
+  return { frequency, every, depth, entries, stackBytes, user, kernel };
 }
 
 /** The events, with the program, disabled. */

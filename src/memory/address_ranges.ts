@@ -76,18 +76,22 @@ export function byAddress(hi: Uint32Array, lo: Uint32Array, count: number): Uint
   return from;
 }
 
+/** Ranges that the heap below has before those that are over are taken out of it. */
+const LEAST_HEAP = 1024;
+
 /**
- * Ranges in any order, made disjoint and sorted: of those that hold an address, the one of the latest line keeps
- * it. Takes time in proportion to n log n; a range is cut into as many pieces as are left of it, 2n in all at
- * most.
+ * Ranges, numbered in the order of their lines, made disjoint and sorted by address: of those that hold an address,
+ * the last one keeps it. Takes time in proportion to n log n at most; a range is cut into as many pieces as are
+ * left of it, 2n in all at most.
  */
 export function latestOfEach(ranges: AddressRanges): AddressRanges {
   const { count, startHi, startLo, lastHi, lastLo, line } = ranges;
   const order = byAddress(startHi, startLo, count);
   const out = rangeColumns(2 * count);
-  // A heap of the ranges that may hold the address come to, the latest line on top.
+  // A heap of the ranges that may hold the address come to, the last one on top.
   const heap = new Uint32Array(count);
   let size = 0;
+  let most = LEAST_HEAP;
   let next = 0;
   let hi = 0, lo = 0;
   while (size > 0 || next < count) {
@@ -96,10 +100,15 @@ export function latestOfEach(ranges: AddressRanges): AddressRanges {
       lo = startLo[order[next]];
     }
     for (; next < count && startHi[order[next]] === hi && startLo[order[next]] === lo; next++) {
-      push(heap, size++, order[next], line);
+      push(heap, size++, order[next]);
+    }
+    if (size >= most) {
+      // Below a range that is not over, any number may be: the heap would grow out of the processor's caches.
+      size = withoutEnded(ranges, heap, size, hi, lo);
+      most = Math.max(LEAST_HEAP, 2 * size);
     }
     while (size > 0 && (lastHi[heap[0]] < hi || (lastHi[heap[0]] === hi && lastLo[heap[0]] < lo))) {
-      pop(heap, --size, line);
+      pop(heap, --size);
     }
     if (size === 0) continue;
     const top = heap[0];
@@ -140,11 +149,11 @@ function append(out: AddressRanges, line: number, hi: number, lo: number, endHi:
   out.line[at] = line;
 }
 
-function push(heap: Uint32Array, size: number, range: number, line: Uint32Array): void {
+function push(heap: Uint32Array, size: number, range: number): void {
   let at = size;
   while (at > 0) {
     const parent = (at - 1) >>> 1;
-    if (line[heap[parent]] >= line[range]) break;
+    if (heap[parent] >= range) break;
     heap[at] = heap[parent];
     at = parent;
   }
@@ -152,14 +161,34 @@ function push(heap: Uint32Array, size: number, range: number, line: Uint32Array)
 }
 
 /** Takes the top off a heap that has `size` ranges afterwards. */
-function pop(heap: Uint32Array, size: number, line: Uint32Array): void {
-  const range = heap[size];
-  let at = 0;
-  for (let child = 1; child < size; child = 2 * at + 1) {
-    if (child + 1 < size && line[heap[child + 1]] > line[heap[child]]) child++;
-    if (line[heap[child]] <= line[range]) break;
+function pop(heap: Uint32Array, size: number): void {
+  sink(heap, size, 0, heap[size]);
+}
+
+/** Puts a range at a place of the heap, or below it. */
+function sink(heap: Uint32Array, size: number, at: number, range: number): void {
+  for (let child = 2 * at + 1; child < size; child = 2 * at + 1) {
+    if (child + 1 < size && heap[child + 1] > heap[child]) child++;
+    if (heap[child] <= range) break;
     heap[at] = heap[child];
     at = child;
   }
   heap[at] = range;
+}
+
+/** Takes the ranges out of a heap that end before an address; returns how many are left. */
+function withoutEnded(
+  { lastHi, lastLo }: AddressRanges,
+  heap: Uint32Array,
+  size: number,
+  hi: number,
+  lo: number,
+): number {
+  let left = 0;
+  for (let i = 0; i < size; i++) {
+    const range = heap[i];
+    if (lastHi[range] > hi || (lastHi[range] === hi && lastLo[range] >= lo)) heap[left++] = range;
+  }
+  for (let at = (left >>> 1) - 1; at >= 0; at--) sink(heap, left, at, heap[at]);
+  return left;
 }

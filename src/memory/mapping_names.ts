@@ -1,6 +1,13 @@
 // Owns names of addresses by the mapping that holds them: lines of /proc/PID/maps, also of a text that was cut
 // short.
-import { type AddressNames, addressNames, HexReader, lineCount } from "./address_names.ts";
+import {
+  type AddressLines,
+  type AddressNames,
+  addressNames,
+  HexReader,
+  lineEnd,
+  mostLines,
+} from "./address_names.ts";
 import { latestOfEach, rangeColumns } from "./address_ranges.ts";
 
 /** Longest name of a file (`NAME_MAX`), and of what is shown of any mapping's. */
@@ -18,12 +25,14 @@ interface Mapping {
  * at a time while the process goes on, so that lines may overlap (the later one counts), and the last may be cut.
  */
 export class MappingNames {
+  readonly #text: AddressLines;
   readonly #lines: AddressNames;
   readonly #mappings = new Map<number, Mapping>();
 
   /** @param text Lines of `/proc/PID/maps`, all or some. */
   constructor(text: string) {
-    this.#lines = mappingLines(text);
+    this.#text = mappingLines(text);
+    this.#lines = addressNames(this.#text);
   }
 
   /**
@@ -36,15 +45,17 @@ export class MappingNames {
     const line = this.#lines.find(lo < back ? hi - 1 : hi, (lo - back) >>> 0);
     if (line < 0) return undefined;
     let mapping = this.#mappings.get(line);
-    if (mapping === undefined) this.#mappings.set(line, mapping = this.#mapping(hi, lo, back));
+    if (mapping === undefined) this.#mappings.set(line, mapping = this.#mapping(line, hi, lo, back));
     const { name, bias } = mapping;
     if (bias === undefined) return name;
     return `${name}+0x${(hi * 0x1_0000_0000 + lo + bias).toString(16)}`;
   }
 
-  #mapping(hi: number, lo: number, back: number): Mapping {
-    const { name, offset } = this.#lines.lookup(lo < back ? hi - 1 : hi, (lo - back) >>> 0)!;
-    const [file, path] = fileAndPath(name);
+  #mapping(line: number, hi: number, lo: number, back: number): Mapping {
+    const { text, nameAt } = this.#text;
+    const { offset } = this.#lines.lookup(lo < back ? hi - 1 : hi, (lo - back) >>> 0)!;
+    // All of the name: what is shown of a path is at its end.
+    const [file, path] = fileAndPath(text.slice(nameAt[line], lineEnd(text, nameAt[line])));
     const shown = (path.endsWith(DELETED) ? path.slice(0, -DELETED.length) : path).slice(-MOST_NAME);
     const address = hi * 0x1_0000_0000 + lo;
     const bias = file + offset + back - address;
@@ -67,8 +78,8 @@ function fileAndPath(fields: string): [offset: number, path: string] {
 }
 
 /** The lines of a text by the addresses that they map; a line's name is what it has from the file's offset on. */
-function mappingLines(text: string): AddressNames {
-  const most = lineCount(text);
+function mappingLines(text: string): AddressLines {
+  const most = mostLines(text);
   const ranges = rangeColumns(most);
   const at = new Uint32Array(most), nameAt = new Uint32Array(most);
   const number = new HexReader(text);
@@ -97,14 +108,14 @@ function mappingLines(text: string): AddressNames {
     start = stop + 1;
   }
   const count = ranges.count;
-  return addressNames({
+  return {
     text,
     ranges: latestOfEach(ranges),
     at: at.subarray(0, count),
     nameAt: nameAt.subarray(0, count),
     skipped,
     restricted: false,
-  });
+  };
 }
 
 /** Characters up to the path: offset, device, inode, and spaces up to column 74. */

@@ -1,6 +1,7 @@
 // Owns folded stacks: decoded stacks and counts to the lines that flame graph tools read.
 import { toHex } from "../base/bytes.ts";
-import { cameName, type StackColumns } from "../dump/columns.ts";
+import { cutName, plainText } from "../base/plain_text.ts";
+import { cameName, emptyName, type StackColumns } from "../dump/columns.ts";
 import { BPF_BUILD_ID_SIZE, BPF_STACK_BUILD_ID_IP, BPF_STACK_BUILD_ID_VALID } from "../uapi/bpf.ts";
 import { type DistinctFrames, distinctFrames } from "./pprof_frames.ts";
 
@@ -37,8 +38,8 @@ export type FoldedStacks = Map<string, number>;
  * process it ran in (address space layouts differ): ids whose frames have the same names become one line here.
  *
  * A name is asked for once per distinct frame. Of one over 1,024 characters the first 1,000 are kept, with a hash of
- * all of it, since a stack repeats names as often as it likes. In names `;` becomes `:`, and line breaks and other control
- * characters become spaces, because the format has no escapes.
+ * all of it, since a stack repeats names as often as it likes. In names `;` becomes `:`, because the format has no
+ * escapes, and line breaks, other control characters and those that change the direction of text become spaces.
  *
  * @param columns What {@linkcode decodeStacks} gave. Where a key occurs twice, its last stack counts.
  * @param name Names a frame.
@@ -130,6 +131,8 @@ class StackLines {
   readonly #distinct: DistinctFrames;
   /** Names by number of the distinct frame, once they were asked for. */
   readonly #names: string[];
+  /** The same by number of the name that came with the stacks, which any number of frames may have. */
+  readonly #came: string[] = [];
 
   constructor(columns: StackColumns, name: FrameNamer, root?: (stack: number) => string | undefined) {
     this.#columns = columns;
@@ -147,7 +150,7 @@ class StackLines {
       const name = this.#names[frame[row]] ??= this.#ask(row, this.#distinct.innermost[frame[row]] === 1);
       line = line === "" ? name : `${line};${name}`;
     }
-    if (line === "") line = "[empty stack]";
+    if (line === "") line = foldedName(emptyName(this.#columns, s));
     const root = this.#root?.(s);
     return root === undefined ? line : `${foldedName(root)};${line}`;
   }
@@ -166,7 +169,10 @@ class StackLines {
     const came = cameName(columns, row);
     if (came !== undefined) frame.name = came;
     const names = this.#name(frame);
-    if (names === undefined || typeof names === "string") return foldedName(names || frameFallbackName(frame));
+    if (names === undefined || typeof names === "string") {
+      const text = names || frameFallbackName(frame);
+      return text === came ? this.#came[columns.nameIndex![row]] ??= foldedName(text) : foldedName(text);
+    }
     if (names.length === 0) return foldedName(frameFallbackName(frame));
     return names.map((name) => foldedName(name || "[unknown]")).reverse().join(";");
   }
@@ -174,16 +180,7 @@ class StackLines {
 
 /** A name as the format can hold it, which has no escapes; cut, since a stack repeats names as often as it likes. */
 export function foldedName(name: string): string {
-  // deno-lint-ignore no-control-regex
-  return cutName(name, MOST_CHARACTERS).replace(/;/g, ":").replace(/[\u0000-\u001f\u007f]+/g, " ");
+  return plainText(cutName(name, MOST_CHARACTERS).replace(/;/g, ":"));
 }
 
 const MOST_CHARACTERS = 1024;
-
-/** A name of at most so many characters; different names stay different but for a hash's chance. */
-export function cutName(name: string, most: number): string {
-  if (name.length <= most) return name;
-  let hash = 0x811c9dc5; // FNV-1a over UTF-16 code units
-  for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x0100_0193);
-  return `${name.slice(0, most - 24)}…${(hash >>> 0).toString(16).padStart(8, "0")}`;
-}

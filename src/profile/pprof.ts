@@ -1,6 +1,6 @@
 // Owns pprof profiles: symbolized stacks and counts to the bytes of google/pprof's profile.proto.
 import { toHex } from "../base/bytes.ts";
-import { cameName, type StackColumns } from "../dump/columns.ts";
+import { cameName, emptyName, type StackColumns } from "../dump/columns.ts";
 import type { SymbolizedColumns } from "../symbolize/symbolized_columns.ts";
 import { BPF_BUILD_ID_SIZE } from "../uapi/bpf.ts";
 import { type DistinctFrames, distinctFrames } from "./pprof_frames.ts";
@@ -238,7 +238,7 @@ class PprofEncoder {
         const frame = this.#distinct.frame[row];
         locations.push(locationOf[frame] ||= this.#location(frame));
       }
-      return locations.length === 0 ? [this.#note("[empty stack]")] : locations;
+      return locations.length === 0 ? [this.#note(emptyName(this.#columns, s))] : locations;
     };
     if (counts === undefined) {
       for (let s = 0; s < ids.length; s++) add(stack(s), 1);
@@ -285,7 +285,7 @@ class PprofEncoder {
   }
 
   #location(frame: number): number {
-    const { idIndex, offsetHi, offsetLo } = this.#columns;
+    const { idIndex, offsetHi, offsetLo, nameIndex } = this.#columns;
     const { resolved, depth, first } = this.#symbolized;
     const row = this.#distinct.row[frame];
     const at = this.#at[frame];
@@ -299,9 +299,9 @@ class PprofEncoder {
       lo = (lo - 1) >>> 0;
     }
     const address = hi * TWO32 + lo;
-    // Processes have different names at one address.
+    // Processes have different names at one address. The number stands for the name, which may be long.
     const key = came !== undefined
-      ? `${hi},${lo},${came}`
+      ? `${hi},${lo},${nameIndex![row]}`
       : Number.isSafeInteger(address)
       ? address
       : `${hi},${lo}`;

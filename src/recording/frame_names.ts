@@ -42,10 +42,25 @@ function textOf({ files }: RecordingFiles, name: string): string | undefined {
   return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
 }
 
-/** A table for the names that a recording gives: nearly every one is a part of its texts. */
+/** Most lines of all texts: some 80 bytes each while they are read. A frame needs one at most. */
+const MOST_LINES = 1 << 22;
+const LINE_FEED = 0x0a;
+
+/**
+ * A table for the names that a recording gives: nearly every one is a part of its texts.
+ *
+ * @throws {RangeError} If those have over 4,194,304 lines.
+ */
 export function nameTable({ files }: RecordingFiles): NameTable {
   let bytes = 0;
-  for (const [name, content] of files) if (/^kallsyms$|\/maps$|\/perf\.map$/.test(name)) bytes += content.length;
+  let lines = 0;
+  for (const [name, content] of files) {
+    if (!/^kallsyms$|\/maps$|\/perf\.map$/.test(name)) continue;
+    bytes += content.length;
+    for (let at = content.indexOf(LINE_FEED); at >= 0; at = content.indexOf(LINE_FEED, at + 1)) {
+      if (++lines > MOST_LINES) throw new RangeError(`has texts of more than ${MOST_LINES} lines`);
+    }
+  }
   return new NameTable(bytes);
 }
 

@@ -58,13 +58,14 @@ export interface StackRecording {
   skipped: number;
   /**
    * The stacks. They refer to no memory of the archive. Of samples a stack is that of the kernel and, behind it,
-   * that of the process; names from the recording's own tables are with the frames that have no build ID.
+   * that of the process; names from the recording's own tables are with the frames that have no build ID, and a
+   * sample that has neither is a stack without frames, with a name that says what was lost.
    */
   stacks: StackColumns;
   /**
    * How often the helper returned each stack id, in the order of first appearance; as {@linkcode foldStacks} takes
    * it. Ids that the map no longer held at the end are in it, and errors too: -17 for -EEXIST. Of samples an id is
-   * a row of the recording, and errors count samples without any stack.
+   * a row of the recording; all rows are stacks.
    */
   counts: Map<number, number>;
   /** Copies of mapped files by their mapped path, whole or only their start. Views of the unpacked archive. */
@@ -95,9 +96,11 @@ const KINDS: readonly RecordingKind[] = [
 ];
 
 /** Most bytes that an archive may unpack to, unless told otherwise. */
-const MOST_BYTES = 1 << 28;
+export const MOST_BYTES: number = 1 << 28;
 /** Most frames that samples may have, unless told otherwise: some 400 MB of columns. */
-const MOST_FRAMES = 1 << 24;
+export const MOST_FRAMES: number = 1 << 24;
+/** Most objects and lists in meta.json: each costs some 80 bytes, for one character. */
+const MOST_OBJECTS = 1 << 19;
 
 /**
  * Reads a recording: an archive in tar's ustar format, packed with gzip or not, with a `meta.json` that says what
@@ -109,7 +112,8 @@ const MOST_FRAMES = 1 << 24;
  * @param options `maxBytes`: most bytes that it may unpack to; 256 MiB by default. `maxFrames`: most frames of all
  *   stacks of samples, which share them in the file, and most counts; 16,777,216 by default.
  * @throws {FormatError} For what is no such archive, is damaged or cut short; `field` begins with the file's name.
- * @throws {RangeError} Over `maxBytes` or `maxFrames`.
+ * @throws {RangeError} Over `maxBytes` or `maxFrames`; over 4,194,304 lines of texts, or 524,288 objects and lists in
+ *   meta.json.
  * @example
  * ```ts
  * import { assertRejects } from "@std/assert";
@@ -148,6 +152,12 @@ function readMeta(files: ReadonlyMap<string, Uint8Array>): Record<string, unknow
   const bytes = files.get("meta.json");
   if (bytes === undefined) throw new FormatError("is missing", { offset: 0, field: "meta.json" });
   let meta: unknown;
+  let objects = 0;
+  for (const bracket of [0x5b, 0x7b]) {
+    for (let at = bytes.indexOf(bracket); at >= 0; at = bytes.indexOf(bracket, at + 1)) {
+      if (++objects > MOST_OBJECTS) throw new RangeError(`has more than ${MOST_OBJECTS} objects in meta.json`);
+    }
+  }
   try {
     meta = JSON.parse(new TextDecoder().decode(bytes));
   } catch {

@@ -5,6 +5,7 @@ import type { StackColumns } from "../dump/columns.ts";
 import { decodeStacks } from "../dump/decode.ts";
 import { BPF_F_STACK_BUILD_ID, BPF_STACK_BUILD_ID_IP } from "../uapi/bpf.ts";
 import { SIZEOF_BPF_STACK_BUILD_ID } from "../uapi/bpf_stack_build_id.ts";
+import { errnoName } from "../uapi/errno.ts";
 import {
   fileOf,
   inFile,
@@ -64,7 +65,7 @@ export function readSampleRecording(recording: RecordingFiles, maxFrames: number
     stacks: joined.columns(),
     counts: joined.counts,
     files: new Map(),
-    pids: joined.pids,
+    pids: rows.pid,
     processes: processes(meta.processes),
     lost: { ...joined.lost, uncounted: wholeNumber(meta, "uncounted", 0, Number.MAX_SAFE_INTEGER) },
     binaries: binaries(meta.binaries),
@@ -186,13 +187,10 @@ class CountRows {
 class JoinedStacks {
   readonly counts = new Map<number, number>();
   readonly lost: Omit<LostSamples, "uncounted"> = { user: new Map(), kernel: new Map() };
-  readonly pids: Uint32Array;
   readonly #recording: RecordingFiles;
   readonly #user: StackColumns;
   readonly #kernel: StackColumns;
   readonly #rows: CountRows;
-  /** The rows that have a stack. */
-  readonly #withStack: Uint32Array;
   readonly #frames: number;
 
   constructor(
@@ -207,23 +205,13 @@ class JoinedStacks {
     this.#kernel = kernel;
     this.#rows = rows;
     if (rows.length > maxFrames) throw new RangeError(`has more than ${maxFrames} counts`);
-    const withStack = new Uint32Array(rows.length);
-    let stacks = 0;
     let frames = 0;
     for (let i = 0; i < rows.length; i++) {
       this.#countLost(i);
-      if (rows.userStack[i] < 0 && rows.kernelStack[i] < 0) continue;
       frames += depthOf(user, rows.userStack[i]) + depthOf(kernel, rows.kernelStack[i]);
       if (frames > maxFrames) throw new RangeError(`has more than ${maxFrames} frames`);
       this.counts.set(i, rows.count[i]);
-      withStack[stacks++] = i;
     }
-    // Errors come last, whatever row they were in.
-    for (let i = 0; i < rows.length; i++) {
-      if (rows.userStack[i] < 0 && rows.kernelStack[i] < 0) this.#countWithout(i);
-    }
-    this.#withStack = withStack.slice(0, stacks);
-    this.pids = this.#withStack.map((i) => rows.pid[i]);
     this.#frames = frames;
   }
 
@@ -235,19 +223,13 @@ class JoinedStacks {
     if (kernel < 0 && (kernel !== EFAULT || neither)) addTo(this.lost.kernel, kernel, count[row]);
   }
 
-  // A sample without any stack: the error that is not the usual absence of one tells more.
-  #countWithout(row: number): void {
-    const { userStack, kernelStack, count } = this.#rows;
-    addTo(this.counts, userStack[row] === EFAULT ? kernelStack[row] : userStack[row], count[row]);
-  }
-
   columns(): StackColumns {
     const rows = this.#rows;
     const names = nameTable(this.#recording);
     const ofKernel = kernelNames(this.#kernel, this.#recording, names);
-    const stacks = this.#withStack.length;
+    const stacks = rows.length;
     const out = {
-      ids: this.#withStack,
+      ids: new Uint32Array(stacks).map((_, s) => s),
       first: new Uint32Array(stacks + 1),
       status: new Uint8Array(this.#frames),
       idIndex: new Int32Array(this.#frames),
@@ -257,23 +239,27 @@ class JoinedStacks {
       otherStatus: new Map<number, number>(),
       innermost: new Uint8Array(this.#frames),
       nameIndex: new Int32Array(this.#frames).fill(-1),
+      emptyIndex: new Int32Array(stacks).fill(-1),
     };
     const ofProcess = new Map<number, ProcessNames>();
     let row = 0;
     for (let s = 0; s < stacks; s++) {
-      const i = this.#withStack[s];
       out.first[s] = row;
-      const kernelStack = rows.kernelStack[i];
+      const kernelStack = rows.kernelStack[s];
+      const userStack = rows.userStack[s];
+      if (kernelStack < 0 && userStack < 0) {
+        out.emptyIndex[s] = names.intern(lostName(userStack, kernelStack)) - 1;
+        continue;
+      }
       if (kernelStack >= 0) {
         const end = append(out, row, this.#kernel, kernelStack);
         const from = this.#kernel.first[kernelStack];
         for (let k = 0; row + k < end; k++) out.nameIndex[row + k] = ofKernel[from + k];
         row = end;
       }
-      const userStack = rows.userStack[i];
       if (userStack >= 0) {
         const end = append(out, row, this.#user, userStack);
-        const pid = rows.pid[i];
+        const pid = rows.pid[s];
         let texts = ofProcess.get(pid);
         if (texts === undefined) ofProcess.set(pid, texts = new ProcessNames(pid, this.#recording, names));
         texts.name(out, row, end, userStack);
@@ -283,6 +269,15 @@ class JoinedStacks {
     out.first[stacks] = row;
     return { ...out, names: names.names.slice(1) };
   }
+}
+
+/**
+ * What a sample without any stack is called. The error that is not the usual absence of a stack tells more; where
+ * both are that, there was none of the kind that was asked for.
+ */
+function lostName(user: number, kernel: number): string {
+  const error = user === EFAULT ? kernel : user;
+  return error === EFAULT ? "[no stack]" : `[lost stack: ${errnoName(error) ?? `errno ${-error}`}]`;
 }
 
 function depthOf({ first }: StackColumns, stack: number): number {

@@ -4,17 +4,21 @@
 /**
  * Stacks as a recorder took them out of its maps. A count belongs to a process and to the numbers of two stacks;
  * where a number is negative, it is what `bpf_get_stackid()` answered instead: `-EEXIST`, `-ENOMEM`, or `-EFAULT`
- * where there was no such stack.
+ * where there was no such stack; or `-ENOSPC` where the recorder had no room for more.
  */
 export interface SampledStacks {
-  /** Most frames of a stack. */
+  /** Most frames of a stack that the maps had room for. */
   depth: number;
+  /** Frames of a value in `userStacks`: 1 to `depth`; those of the deepest stack suffice. */
+  userDepth: number;
+  /** The same for `kernelStacks`. */
+  kernelDepth: number;
   /**
    * Distinct user stacks as `decodeStacks()` takes them: `u32` number, counted from 0, and the value of a map with
-   * `BPF_F_STACK_BUILD_ID`, `32 * depth` bytes; little-endian.
+   * `BPF_F_STACK_BUILD_ID`, `32 * userDepth` bytes; little-endian.
    */
   userStacks: Uint8Array;
-  /** Distinct kernel stacks: `u32` number and `8 * depth` bytes of addresses. */
+  /** Distinct kernel stacks: `u32` number and `8 * kernelDepth` bytes of addresses. */
   kernelStacks: Uint8Array;
   /** Process (thread group) of each count. */
   pid: Uint32Array;

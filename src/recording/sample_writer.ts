@@ -29,7 +29,9 @@ const encoder = new TextEncoder();
  * const kernelStacks = new Uint8Array(4 + 8); // number 0, then one address
  * new DataView(kernelStacks.buffer).setBigUint64(4, 0xffff_ffff_8100_0010n, true);
  * const stacks = {
- *   depth: 1,
+ *   depth: 127,
+ *   userDepth: 1, // frames of a value in the dumps
+ *   kernelDepth: 1,
  *   userStacks: new Uint8Array(0),
  *   kernelStacks,
  *   pid: Uint32Array.of(7),
@@ -63,21 +65,22 @@ export async function encodeRecording(recording: SampleRecording): Promise<Uint8
 /** The files of the archive by name. */
 function recordingFiles(recording: SampleRecording): Map<string, Uint8Array> {
   const { stacks } = recording;
-  const { depth } = stacks;
-  if (!(Number.isInteger(depth) && depth >= 1 && depth <= MOST_DEPTH)) throw new RangeError(`depth is ${depth}`);
+  checkDepth("depth", stacks.depth, MOST_DEPTH);
+  checkDepth("userDepth", stacks.userDepth, stacks.depth);
+  checkDepth("kernelDepth", stacks.kernelDepth, stacks.depth);
   const user = decodeStacks(stacks.userStacks, {
-    valueSize: depth * SIZEOF_BPF_STACK_BUILD_ID,
+    valueSize: stacks.userDepth * SIZEOF_BPF_STACK_BUILD_ID,
     mapFlags: BPF_F_STACK_BUILD_ID,
   });
-  const kernel = decodeStacks(stacks.kernelStacks, { valueSize: depth * 8 });
+  const kernel = decodeStacks(stacks.kernelStacks, { valueSize: stacks.kernelDepth * 8 });
   checkNumbers(user, "userStacks");
   checkNumbers(kernel, "kernelStacks");
   const stacksOfProcess = checkCounts(stacks, user.ids.length, kernel.ids.length);
   const userDepth = deepest(user), kernelDepth = deepest(kernel);
   const meta = encoder.encode(`${JSON.stringify(metaOf(recording, userDepth, kernelDepth), undefined, 1)}\n`);
   const files = new Map<string, Uint8Array>([["meta.json", meta]]);
-  files.set("user.bin", cutValues(stacks.userStacks, SIZEOF_BPF_STACK_BUILD_ID, depth, userDepth));
-  files.set("kernel.bin", cutValues(stacks.kernelStacks, 8, depth, kernelDepth));
+  files.set("user.bin", cutValues(stacks.userStacks, SIZEOF_BPF_STACK_BUILD_ID, stacks.userDepth, userDepth));
+  files.set("kernel.bin", cutValues(stacks.kernelStacks, 8, stacks.kernelDepth, kernelDepth));
   files.set("counts.bin", encodeCounts(stacks));
   const text = (name: string, lines: string) => lines !== "" && files.set(name, encoder.encode(lines));
   text(KALLSYMS, neededKallsyms(kernel, recording.kallsyms));
@@ -87,6 +90,10 @@ function recordingFiles(recording: SampleRecording): Map<string, Uint8Array> {
     text(perfMapFile(one.pid), needed.perfMap);
   }
   return files;
+}
+
+function checkDepth(name: string, depth: number, most: number): void {
+  if (!(Number.isInteger(depth) && depth >= 1 && depth <= most)) throw new RangeError(`${name} is ${depth}`);
 }
 
 function metaOf(recording: SampleRecording, userDepth: number, kernelDepth: number): Record<string, unknown> {
@@ -137,8 +144,9 @@ function deepest({ first }: StackColumns): number {
   return most;
 }
 
-/** A dump with values of fewer frames: a map's values are as long as its depth, and mostly zeros. */
+/** A dump with values of fewer frames: those of a map are as long as its depth, and mostly zeros. */
 function cutValues(dump: Uint8Array, frameSize: number, depth: number, kept: number): Uint8Array {
+  if (kept === depth) return dump;
   const from = 4 + frameSize * depth, to = 4 + frameSize * kept;
   const count = dump.length / from;
   const out = new Uint8Array(count * to);

@@ -1,7 +1,8 @@
 // Owns answers as text: JSON and folded stacks, made piece by piece, and pieces as the body of a response.
 import { toHex } from "../base/bytes.ts";
-import { buildIdAt, cameName, STACK_STATUS_OTHER } from "../dump/columns.ts";
-import { cutName, foldedName } from "../profile/folded.ts";
+import { cutName, jsonText, MOST_NAME } from "../base/plain_text.ts";
+import { buildIdAt, cameName, emptyName, STACK_STATUS_OTHER } from "../dump/columns.ts";
+import { foldedName } from "../profile/folded.ts";
 import type { DistinctFrames } from "../profile/pprof_frames.ts";
 import type { BinaryProblem } from "../store/binary_loader.ts";
 import type { IndexedBinary } from "../symbolize/binary.ts";
@@ -22,8 +23,12 @@ export interface Answer {
 
 /** Characters of a piece: what is made at a time, and waits for whoever reads slowly. */
 const PIECE = 1 << 16;
-/** Names over this are cut: templates and hostile files make longer ones, which every frame would repeat. */
-const MOST_NAME = 4096;
+/**
+ * Characters of names that came with the stacks, as often as frames repeat them, and the length to which they are
+ * cut once that many were written: a recording names any number of frames with one line of text.
+ */
+const MOST_CAME = 1 << 24;
+const SHORT_NAME = 256;
 
 function hex64(hi: number, lo: number): string {
   return hi === 0 ? `0x${lo.toString(16)}` : `0x${hi.toString(16)}${lo.toString(16).padStart(8, "0")}`;
@@ -64,6 +69,9 @@ class Frames {
   /** Members of JSON objects by function's linkage name, and by path. */
   readonly #functions = new Map<string, string>();
   readonly #files = new Map<string, string>();
+  /** The same by name that came with the stacks. */
+  readonly #came = new Map<string, string>();
+  #cameLeft = MOST_CAME;
   #left = MOST_REMEMBERED;
 
   constructor(answer: Answer) {
@@ -95,7 +103,7 @@ class Frames {
       const binary = this.#answer.binaries[index];
       const module = binary && moduleName(binary);
       text = `"buildId":"${toHex(binary?.buildId ?? buildIdAt(this.#answer.stacks.columns, id))}"`;
-      if (module !== undefined) text = `"module":${JSON.stringify(cutName(module, MOST_NAME))},${text}`;
+      if (module !== undefined) text = `"module":${jsonText(cutName(module, MOST_NAME))},${text}`;
       this.#modules.set(id, text);
     }
     return text;
@@ -108,7 +116,7 @@ class Frames {
     const depth = symbolized.depth[frame];
     if (depth === 0) {
       const came = cameName(this.#answer.stacks.columns, this.#answer.distinct.row[frame]);
-      if (came !== undefined) return `{"function":${JSON.stringify(cutName(came, MOST_NAME))},${place}}`;
+      if (came !== undefined) return `{${this.#named(came)}${place}}`;
       return `{${place},"reason":"${symbolized.reason(frame) ?? "no-symbol-here"}"}`;
     }
     let text = "";
@@ -124,7 +132,7 @@ class Frames {
       }
       if (file !== undefined) {
         text += this.#files.get(file) ??
-          this.#remember(this.#files, file, `"file":${JSON.stringify(cutName(file, MOST_NAME))},`);
+          this.#remember(this.#files, file, `"file":${jsonText(cutName(file, MOST_NAME))},`);
       }
       if (line > 0) text += `"line":${line},`;
       if (column > 0) text += `"column":${column},`;
@@ -134,13 +142,23 @@ class Frames {
     return text;
   }
 
+  /** The member that tells a name that came with the stacks. */
+  #named(came: string): string {
+    const isOver = this.#cameLeft < 0;
+    const text = this.#came.get(came) ??
+      this.#remember(this.#came, came, `"function":${jsonText(cutName(came, isOver ? SHORT_NAME : MOST_NAME))},`);
+    this.#cameLeft -= text.length;
+    if (!isOver && this.#cameLeft < 0) this.#came.clear();
+    return text;
+  }
+
   /** The members that tell a function's name. */
   #function(row: number): string {
     const name = this.name(row)!;
     const linkageName = this.#answer.symbolized.name(row)!;
-    const text = `"function":${JSON.stringify(cutName(name, MOST_NAME))},`;
+    const text = `"function":${jsonText(cutName(name, MOST_NAME))},`;
     if (linkageName === name) return text;
-    return `${text}"linkageName":${JSON.stringify(cutName(linkageName, MOST_NAME))},`;
+    return `${text}"linkageName":${jsonText(cutName(linkageName, MOST_NAME))},`;
   }
 
   /** Keeps a text for the next frame with that name; hostile files can have any number of long ones. */
@@ -149,6 +167,7 @@ class Frames {
     if (this.#left < 0) {
       this.#functions.clear();
       this.#files.clear();
+      this.#came.clear();
       this.#left = MOST_REMEMBERED;
     }
     texts.set(name, text);
@@ -183,6 +202,8 @@ class Labels {
   /** Number + 1 of the label of each row that was symbolized, and of each frame that was not. */
   readonly #ofRow: Uint32Array;
   readonly #ofFrame: Uint32Array;
+  /** Number + 1 of the label of each name that came with the stacks. */
+  readonly #ofName: number[] = [];
 
   constructor(answer: Answer) {
     this.#answer = answer;
@@ -200,13 +221,26 @@ class Labels {
     return number;
   }
 
+  /** Number + 1 of the label of a frame that has no function. */
+  #fallback(frame: number): number {
+    const { stacks: { columns }, distinct } = this.#answer;
+    if (cameName(columns, distinct.row[frame]) === undefined) {
+      return this.#number(this.#frames.fallbackLabel(frame));
+    }
+    return this.#ofName[columns.nameIndex![distinct.row[frame]]] ??= this.#number(
+      this.#frames.fallbackLabel(frame),
+    );
+  }
+
   /** Calls `use` with the number of each label of a stack, outermost first. */
   each(s: number, use: (number: number) => void): void {
-    const { stacks: { columns: { first } }, distinct: { frame }, symbolized } = this.#answer;
+    const { stacks: { columns }, distinct: { frame }, symbolized } = this.#answer;
+    const { first } = columns;
+    if (first[s] === first[s + 1]) use(this.#number(foldedName(emptyName(columns, s))) - 1);
     for (let r = first[s + 1] - 1; r >= first[s]; r--) {
       const f = frame[r];
       const depth = symbolized.depth[f];
-      if (depth === 0) use((this.#ofFrame[f] ||= this.#number(this.#frames.fallbackLabel(f))) - 1);
+      if (depth === 0) use((this.#ofFrame[f] ||= this.#fallback(f)) - 1);
       for (let k = symbolized.first[f] + depth - 1; k >= symbolized.first[f]; k--) {
         use((this.#ofRow[k] ||= this.#number(this.#frames.label(k))) - 1);
       }
@@ -252,6 +286,8 @@ export function* jsonPieces(answer: Answer): Generator<string> {
   for (let s = 0; s < columns.ids.length; s++) {
     piece += `${s === 0 ? "\n" : ",\n"}{"id":${columns.ids[s]},`;
     if (stacks.counts !== undefined) piece += `"count":${count(s)},`;
+    const isNamed = columns.emptyIndex !== undefined && columns.emptyIndex[s] >= 0;
+    if (isNamed && columns.first[s] === columns.first[s + 1]) piece += `"name":${jsonText(emptyName(columns, s))},`;
     piece += '"frames":[';
     for (let r = columns.first[s]; r < columns.first[s + 1]; r++) {
       piece += r === columns.first[s] ? numbers[frame[r]] : "," + numbers[frame[r]];
@@ -271,9 +307,7 @@ export function* jsonPieces(answer: Answer): Generator<string> {
     }
   }
   const told = problems.map(({ buildId, reason, message }) =>
-    `\n{"buildId":"${toHex(buildId)}","reason":"${reason}","message":${
-      JSON.stringify(cutName(message, MOST_NAME))
-    }}`
+    `\n{"buildId":"${toHex(buildId)}","reason":"${reason}","message":${jsonText(cutName(message, MOST_NAME))}}`
   );
   yield `${piece}],\n"problems":[${told.join()}]}\n`;
 }
@@ -302,17 +336,17 @@ export function* foldedPieces(answer: Answer): Generator<string> {
   }
   let piece = "";
   for (const { stack, count } of totals.values()) {
-    // A stack is one piece at least: at most as many names as it has functions, none of them long.
-    let separator = "";
-    labels.each(stack, (number) => {
-      piece += separator + labels.labels[number];
-      separator = ";";
-    });
-    piece += separator === "" ? `[empty stack] ${count}\n` : ` ${count}\n`;
-    if (piece.length >= PIECE) {
-      yield piece;
-      piece = "";
+    // One stack may be far more than a piece.
+    const numbers: number[] = [];
+    labels.each(stack, (number) => numbers.push(number));
+    for (let i = 0; i < numbers.length; i++) {
+      piece += (i === 0 ? "" : ";") + labels.labels[numbers[i]];
+      if (piece.length >= PIECE) {
+        yield piece;
+        piece = "";
+      }
     }
+    piece += ` ${count}\n`;
   }
   for (const [id, count] of missing) piece += `[missing stack ${id}] ${count}\n`;
   yield piece;

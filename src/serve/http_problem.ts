@@ -1,4 +1,5 @@
 // Owns HttpProblem: what is wrong with a request, and the answer that says so.
+import { jsonText } from "../base/plain_text.ts";
 
 /** A request that is answered with an error. Thrown inside this room, never out of a handler. */
 export class HttpProblem extends Error {
@@ -25,7 +26,7 @@ export class HttpProblem extends Error {
 
   /** The answer: JSON `{"error": code, "detail": text}`. */
   response(): Response {
-    return new Response(`${JSON.stringify({ error: this.code, detail: this.message })}\n`, {
+    return new Response(`{"error":${jsonText(this.code)},"detail":${jsonText(this.message)}}\n`, {
       status: this.status,
       headers: { "content-type": "application/json", "cache-control": "no-store", ...this.headers },
     });
@@ -34,5 +35,5 @@ export class HttpProblem extends Error {
 
 /** Text of a client's for an error message: short, on one line. */
 export function shown(text: string): string {
-  return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
+  return jsonText(text.length > 60 ? `${text.slice(0, 60)}…` : text);
 }

@@ -32,6 +32,8 @@ export interface SymbolizeAnswer {
     id: number;
     /** How often it occurred; only where the request said so for any. */
     count?: number;
+    /** What a stack without frames is called: `[lost stack: EEXIST]`. */
+    name?: string;
     /** Positions in `frames`, innermost first, inlined calls included. */
     frames: number[];
   }[];
