@@ -84,7 +84,7 @@ async function run(host: Host, parsed: ParsedArgs): Promise<number> {
     const counted = readCounts(counting, where).filter((one) => pid === undefined || (one.pid ?? pid) === pid);
     ({ columns, counts, pids } = byCount(columns, counted, pid));
   }
-  const binaries = new LocalBinaries(host);
+  using binaries = new LocalBinaries(host);
   for (const path of parsed.values.get("elf") ?? []) {
     if (!binaries.addPath(path)) throw new Error(`${path}: there is no such file or directory`);
   }

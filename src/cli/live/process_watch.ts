@@ -1,27 +1,66 @@
-// Owns what is learnt of processes while they live: their names and mappings, their binaries, their perf maps.
-import { commOf, perfMapOf, type PerfMapOwner, perfMapOwner, processMaps } from "../../linux/linux.ts";
+// Owns what is learnt of processes while they live: their names, mappings and binaries, and whose perf maps are whose.
+import { commOf, perfMapOf, type PerfMapOwner, perfMapOwner, processMaps, startTimeOf } from "../../linux/linux.ts";
 import type { SampledProcess } from "../../recording/sample_recording.ts";
 import type { Host } from "../host.ts";
+import { type LiveLimits, sizeText } from "./limits.ts";
 import { LocalBinaries } from "./local_binaries.ts";
+import { codeLines, hasName } from "./mappings.ts";
 
-/** When a process is looked at again, in milliseconds after it was seen: then it may just have been starting. */
-const SETTLED = 1000;
+/**
+ * When a process is looked at again, in milliseconds after the time before: at first it may just be starting, and
+ * whatever is to be sampled for long, later looks are soon enough for.
+ */
+const LATER = [100, 1000, 2000, 4000, 8000, 16_000, 30_000];
+/** The same for the process that the recording is about, in milliseconds after its start, and then all the time. */
+const EARLY = [1, 5, 20, 50];
+const OFTEN = 500;
+/** Most of one CPU's time that looking again takes. */
+const SHARE = 0.003;
+/** Milliseconds of that which may be saved up. */
+const MOST_SAVED = 50;
+/** Most characters of mappings of before that are kept of a process. */
+const MOST_EARLIER = 1 << 20;
+/** Longest line of mappings that there usually is: a path of 4096 bytes. */
+const MOST_LINE = 8192;
 
-/** The processes of a recording. */
-export class ProcessWatch {
+/** One process as it is watched. */
+interface Watched {
+  /** What the recording says of it; `maps` is up to date after each look. */
+  readonly seen: SampledProcess;
+  /** When it started: another one may have its number later. */
+  startTime: string | undefined;
+  owner: PerfMapOwner | undefined;
+  /** The lines of its mappings at the last look, */
+  lines: Set<string>;
+  /** and those of before: it may have unmapped a library, or become another program. */
+  earlier: Set<string>;
+}
+
+/**
+ * The processes of a recording. Who gives their numbers says which, once for each: where a number is used again, all
+ * that is counted by it goes to the process that had it first.
+ */
+export class ProcessWatch implements Disposable {
   /** What they execute from. */
   readonly binaries: LocalBinaries;
-  readonly #processes = new Map<number, SampledProcess>();
-  readonly #owners = new Map<number, PerfMapOwner>();
-  readonly #settling: { pid: number; due: number }[] = [];
+  readonly #processes = new Map<number, Watched>();
+  /** Those that are to be looked at again, by how often they were; each list in the order of time. */
+  readonly #again: { one: Watched; due: number }[][] = LATER.map(() => []);
+  readonly #timers = new Set<ReturnType<typeof setTimeout>>();
+  #target: { one: Watched; due: number } | undefined;
+  #mapsLength = 0;
+  #saved = MOST_SAVED;
+  #savedAt: number = performance.now();
+  /** Milliseconds that looks have taken, and how many there were. */
+  readonly cost: { looks: number; milliseconds: number } = { looks: 0, milliseconds: 0 };
 
-  constructor(host: Host) {
-    this.binaries = new LocalBinaries(host);
+  constructor(host: Host, limits: Partial<LiveLimits> = {}) {
+    this.binaries = new LocalBinaries(host, limits);
   }
 
-  /** The processes, in the order in which they were seen. */
+  /** The processes, in the order in which they were seen, that of {@linkcode watchTarget} included. */
   get processes(): SampledProcess[] {
-    return [...this.#processes.values()];
+    return Array.from(this.#processes.values(), ({ seen }) => seen);
   }
 
   /**
@@ -30,39 +69,158 @@ export class ProcessWatch {
    * @param comm Name of the thread that was; for a process that is gone already.
    */
   see(pid: number, comm: string | undefined): void {
-    const seen: SampledProcess = { pid, comm: comm ?? `pid ${pid}` };
-    this.#processes.set(pid, seen);
-    this.#settling.push({ pid, due: Date.now() + SETTLED });
-    this.#look(seen);
+    const known = this.#processes.get(pid);
+    const one = known ?? this.#watched(pid, comm);
+    if (this.#look(one)) {
+      if (known === undefined) this.#lookAgain(one, 0);
+    } else if (comm !== undefined) {
+      one.seen.comm = comm;
+    }
   }
 
-  /** Looks again at processes that had time to start. */
+  /** Looks at the process that the recording is about, from now on: it may end soon, or load what it needs late. */
+  watchTarget(pid: number): void {
+    const one = this.#processes.get(pid) ?? this.#watched(pid, undefined);
+    this.#look(one);
+    this.#target = { one, due: performance.now() + OFTEN };
+    for (const delay of EARLY) {
+      const timer = setTimeout(() => {
+        this.#timers.delete(timer);
+        this.#look(one);
+      }, delay);
+      this.#timers.add(timer);
+    }
+  }
+
+  /** Looks again at processes whose time has come; to be called often. */
   settle(): void {
-    const now = Date.now();
-    while (this.#settling.length > 0 && this.#settling[0].due <= now) {
-      this.#look(this.#processes.get(this.#settling.shift()!.pid)!);
+    const now = performance.now();
+    this.#saved = Math.min(MOST_SAVED, this.#saved + (now - this.#savedAt) * SHARE);
+    this.#savedAt = now;
+    if (this.#target !== undefined && this.#target.due <= now) {
+      const { one } = this.#target;
+      const began = performance.now();
+      const isThere = this.#look(one);
+      // One with many mappings takes its time.
+      const pause = Math.max(OFTEN, (performance.now() - began) / SHARE);
+      this.#target = isThere ? { one, due: now + pause } : undefined;
+    }
+    for (let stage = 0; stage < LATER.length; stage++) {
+      const list = this.#again[stage];
+      let done = 0;
+      for (; done < list.length && list[done].due <= now && this.#saved > 0; done++) {
+        const began = performance.now();
+        const isThere = this.#look(list[done].one);
+        this.#saved -= performance.now() - began;
+        if (isThere) this.#lookAgain(list[done].one, Math.min(stage + 1, LATER.length - 1));
+      }
+      list.splice(0, done);
     }
   }
 
-  /** Looks at all for the last time, and takes their perf maps, also of those that have ended. */
+  /** Looks at all for the last time. */
   finish(): void {
-    for (const seen of this.#processes.values()) {
-      this.#look(seen);
-      const owner = this.#owners.get(seen.pid);
-      const perfMap = owner === undefined ? undefined : perfMapOf(owner);
-      if (perfMap !== undefined) seen.perfMap = perfMap;
-    }
+    this.#stop();
+    for (const one of this.#processes.values()) this.#look(one);
   }
 
-  #look(seen: SampledProcess): void {
-    const maps = processMaps(seen.pid);
-    if (maps === undefined) return; // gone, or a thread of the kernel
-    // After an exec() it is another program, with another name.
-    seen.comm = commOf(seen.pid) ?? seen.comm;
-    if (maps === seen.maps) return;
-    seen.maps = maps;
-    this.binaries.add(seen.pid, maps);
-    const owner = perfMapOwner(seen.pid);
-    if (owner !== undefined) this.#owners.set(seen.pid, owner);
+  /** The perf map of a process, also of one that has ended: see {@linkcode perfMapOf}. */
+  perfMapOf(pid: number, maxBytes: number): string | undefined {
+    const owner = this.#processes.get(pid)?.owner;
+    return owner === undefined ? undefined : perfMapOf(owner, maxBytes);
   }
+
+  /** Ends watching, and closes the binaries. */
+  close(): void {
+    this.#stop();
+    this.binaries.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #stop(): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.clear();
+    this.#target = undefined;
+    for (const list of this.#again) list.length = 0;
+  }
+
+  #watched(pid: number, comm: string | undefined): Watched {
+    const one: Watched = {
+      seen: { pid, comm: comm ?? `pid ${pid}` },
+      startTime: startTimeOf(pid),
+      owner: undefined,
+      lines: new Set(),
+      earlier: new Set(),
+    };
+    this.#processes.set(pid, one);
+    return one;
+  }
+
+  #lookAgain(one: Watched, stage: number): void {
+    this.#again[stage].push({ one, due: performance.now() + LATER[stage] });
+  }
+
+  /** Whether it is there to be looked at. */
+  #look(one: Watched): boolean {
+    const began = performance.now();
+    const isThere = this.#take(one);
+    this.cost.looks++;
+    this.cost.milliseconds += performance.now() - began;
+    return isThere;
+  }
+
+  #take(one: Watched): boolean {
+    const { pid } = one.seen;
+    // Gone before it was seen, or another one has its number.
+    if (one.startTime === undefined || startTimeOf(pid) !== one.startTime) return false;
+    const { limits, leftOut } = this.binaries;
+    let text = processMaps(pid, limits.mapsBytes + MOST_LINE);
+    if (text === undefined) return false; // gone, or a thread of the kernel
+    // After an exec() it is another program, with another name.
+    one.seen.comm = commOf(pid) ?? one.seen.comm;
+    if (text.length > limits.mapsBytes) {
+      leftOut.add(`mappings of a process beyond ${sizeText(limits.mapsBytes)}`, nameOf(one.seen));
+      text = text.slice(0, text.lastIndexOf("\n", limits.mapsBytes - 1) + 1);
+    }
+    const lines = new Set(codeLines(text));
+    const added = [...lines].filter((line) => !one.lines.has(line));
+    if (added.length === 0 && lines.size === one.lines.size) return true;
+    this.binaries.add(pid, added.join("\n"));
+    one.owner = perfMapOwner(pid) ?? one.owner;
+    this.#keep(one, lines);
+    return true;
+  }
+
+  /** Keeps the lines of a process's mappings, and of those before what may be asked for. */
+  #keep(one: Watched, lines: Set<string>): void {
+    for (const line of one.lines) if (!lines.has(line) && hasName(line)) one.earlier.add(line);
+    for (const line of lines) one.earlier.delete(line);
+    if (lengthOf(one.earlier) > MOST_EARLIER) one.earlier.clear();
+    const { limits, leftOut } = this.binaries;
+    const maps = [...one.earlier, ...lines, ""].join("\n");
+    const length = this.#mapsLength - (one.seen.maps?.length ?? 0) + maps.length;
+    if (length > limits.allMapsBytes) {
+      leftOut.add(`mappings of processes beyond ${sizeText(limits.allMapsBytes)} in all`, nameOf(one.seen));
+      return;
+    }
+    this.#mapsLength = length;
+    one.seen.maps = maps;
+    // Parts of the text that is kept: those of the text that was read would keep all of that.
+    const kept = maps.split("\n");
+    one.lines = new Set(kept.slice(one.earlier.size, -1));
+    one.earlier = new Set(kept.slice(0, one.earlier.size));
+  }
+}
+
+function lengthOf(lines: Iterable<string>): number {
+  let length = 0;
+  for (const line of lines) length += line.length + 1;
+  return length;
+}
+
+function nameOf({ comm, pid }: SampledProcess): string {
+  return `${comm} (${pid})`;
 }

@@ -1,14 +1,22 @@
 // Owns `record`: samples of a process, a command or the whole machine, to a recording and folded stacks.
-import process from "node:process";
 import type { SampleRecording } from "../../recording/sample_recording.ts";
 import { encodeRecording } from "../../recording/sample_writer.ts";
-import { readRecording } from "../../recording/recording.ts";
-import { kallsyms, kernelRelease, machine, onlineCpus, StackRecorder, whyNoBpf } from "../../linux/linux.ts";
+import { readRecording, type StackRecording } from "../../recording/recording.ts";
+import {
+  isInitialPidNamespace,
+  kallsyms,
+  kernelRelease,
+  machine,
+  onlineCpus,
+  StackRecorder,
+  whyNoBpf,
+} from "../../linux/linux.ts";
 import { type Command, EXIT_FAILED, EXIT_OK, type ParsedArgs, UsageError, wholeNumber } from "../command.ts";
 import { foldRecording } from "../fold_recording.ts";
 import type { Host } from "../host.ts";
 import { ProcessWatch } from "./process_watch.ts";
-import { addBinaries, LocalSymbolizer, nameAddresses, untranslated, userColumns } from "./record_result.ts";
+import { Interrupts } from "./interrupts.ts";
+import { addBinaries, LocalSymbolizer, nameProcesses, userColumns } from "./record_result.ts";
 import { startStopped, type StoppedChild } from "./stopped_child.ts";
 import { checkWritable, writeFile } from "../write_file.ts";
 
@@ -27,7 +35,7 @@ error, what was sampled, resolved and lost. Needs Linux, root (or CAP_BPF, CAP_P
   --seconds N      how long
   --frequency N    samples a second and CPU (99)
   --output FILE    write a recording, which symbolize --recording reads, also elsewhere; folded stacks only with --folded
-  --folded FILE    write folded stacks to a file; - is standard output
+  --folded FILE    write folded stacks to a file; - is standard output, which a command's own output also goes to
   --user           user stacks only
   --kernel         kernel stacks only
   --depth N        most frames of a stack (127; more if kernel.perf_event_max_stack is raised)
@@ -49,6 +57,15 @@ exit code: 0, or 1 if nothing was recorded
 /** How often the recorder is looked after, and how often what is shown changes: milliseconds. */
 const POLL = 100;
 const SHOW = 500;
+
+/** How it is to be sampled. */
+interface RecorderOptions {
+  frequency: number;
+  depth: number;
+  entries: number;
+  user: boolean;
+  kernel: boolean;
+}
 
 /** What is to be sampled. */
 interface Target {
@@ -101,36 +118,42 @@ async function recordTarget(
   parsed: ParsedArgs,
   target: Target,
   seconds: number,
-  options: { frequency: number; depth: number; entries: number; user: boolean; kernel: boolean },
+  options: RecorderOptions,
 ): Promise<number> {
-  const watch = new ProcessWatch(host);
+  if (!isInitialPidNamespace()) {
+    host.writeError(
+      "this is not the initial PID namespace: processes are numbered otherwise there, and their names\n" +
+        "and addresses can't be found; stacks with build IDs are right\n",
+    );
+  }
   const { pid, child } = target;
-  using recorder = StackRecorder.open({
-    ...options,
-    ...(pid === undefined ? {} : { pid }),
-    ...(child === undefined ? {} : { enableOnExec: true }),
-  });
+  using interrupts = new Interrupts();
+  using watch = new ProcessWatch(host);
+  using recorder = openRecorder(target, options);
+  if (pid !== undefined) watch.watchTarget(pid);
   const started = new Date();
   recorder.start();
   child?.resume();
-  const ending = await sample(host, recorder, target, seconds, watch);
+  let stopped = false;
+  const stopNaming = () => {
+    stopped = true;
+    host.writeError("interrupted: names are left out; once more ends it at once\n");
+  };
+  const ending = await sample(host, recorder, target, seconds, watch, (end) => {
+    interrupts.next(() => {
+      interrupts.next(stopNaming);
+      end();
+    });
+  });
   recorder.stop();
+  interrupts.next(stopNaming);
   const elapsed = (Date.now() - started.getTime()) / 1000;
   for (const seen of recorder.poll()) watch.see(seen, recorder.comm(seen));
   watch.finish();
   if (ending !== "") host.writeError(`${ending}\n`);
   const stacks = recorder.take();
   recorder.close();
-  const local = new LocalSymbolizer(host, parsed.values.get("debug-root"));
-  const columns = userColumns(stacks);
-  const paths = await addBinaries(local, watch.binaries, columns);
-  const addresses = untranslated(stacks, columns);
-  for (const sampled of watch.processes) {
-    const wanted = addresses.get(sampled.pid);
-    if (wanted === undefined) continue;
-    const lines = await nameAddresses(local, watch.binaries, sampled, wanted);
-    if (lines !== "") sampled.perfMap = `${sampled.perfMap ?? ""}\n${lines}`;
-  }
+  const sampled = new Set(stacks.pid);
   const recording: SampleRecording = {
     name: target.name,
     kernel: kernelRelease(),
@@ -140,14 +163,36 @@ async function recordTarget(
     frequency: options.frequency,
     nrCpus: onlineCpus().length,
     stacks,
-    processes: watch.processes,
+    processes: watch.processes.filter((one) => sampled.has(one.pid)),
     kallsyms: options.kernel ? kallsyms() : "",
-    binaries: paths,
+    binaries: {},
   };
+  // Written first: whatever happens to the rest, what was recorded is there.
+  const output = parsed.values.get("output")?.at(-1);
+  if (output !== undefined) await writeFile(output, [await encodeRecording(recording)]);
+  const local = new LocalSymbolizer(host, parsed.values.get("debug-root"));
+  const columns = userColumns(stacks);
+  // First what can vanish with its process: perf maps of containers.
+  await nameProcesses(local, watch, stacks, columns, () => stopped);
+  recording.binaries = await addBinaries(local, watch.binaries, columns, () => stopped);
   await writeResult(host, parsed, recording, local);
   if (stacks.count.length > 0 || stacks.uncounted > 0) return EXIT_OK;
   host.writeError("nothing was sampled: it did not use the CPU\n");
   return EXIT_FAILED;
+}
+
+function openRecorder({ pid, child }: Target, options: RecorderOptions): StackRecorder {
+  try {
+    return StackRecorder.open({
+      ...options,
+      ...(pid === undefined ? {} : { pid }),
+      ...(child === undefined ? {} : { enableOnExec: true }),
+    });
+  } catch (error) {
+    // "depth must be …": of options that only the kernel's own limits refuse.
+    if (error instanceof RangeError) throw new UsageError(`--${error.message}`);
+    throw error;
+  }
 }
 
 /** Samples until it is over; why it is, where that is worth a line. */
@@ -157,6 +202,7 @@ async function sample(
   { pid, child }: Target,
   seconds: number,
   watch: ProcessWatch,
+  onInterrupt: (end: () => void) => void,
 ): Promise<string> {
   const start = Date.now();
   let ending: string | undefined;
@@ -170,9 +216,7 @@ async function sample(
       end(code === 0 ? "" : `the command ended with ${typeof code === "number" ? `exit code ${code}` : code}`),
     (error) => end(`the command could not be started: ${error.message}`),
   );
-  const interrupted = () => end("");
-  process.on("SIGINT", interrupted);
-  process.on("SIGTERM", interrupted);
+  onInterrupt(() => end(""));
   try {
     for (let shown = start; ending === undefined;) {
       const now = Date.now();
@@ -193,8 +237,6 @@ async function sample(
       }
     }
   } finally {
-    process.off("SIGINT", interrupted);
-    process.off("SIGTERM", interrupted);
     if (host.interactive()) host.writeError("\r\x1b[K");
   }
   return ending ?? "";
@@ -205,9 +247,8 @@ function progress(recorder: StackRecorder, milliseconds: number, seconds: number
   const lost = lostUser + lostKernel;
   const of = seconds === Infinity ? "Ctrl-C ends it" : `of ${seconds} s`;
   const lostText = lost === 0 ? "" : `, ${lost} stacks lost`;
-  return `${
-    (milliseconds / 1000).toFixed(0)
-  } s (${of}): ${samples} samples of ${processes} processes, ${stacks} stacks${lostText}`;
+  const now = (milliseconds / 1000).toFixed(0);
+  return `${now} s (${of}): ${samples} samples, ${processes} processes, ${stacks} stacks${lostText}`;
 }
 
 async function writeResult(
@@ -219,15 +260,20 @@ async function writeResult(
   const output = parsed.values.get("output")?.at(-1);
   const folded = parsed.values.get("folded")?.at(-1) ?? (output === undefined ? "-" : undefined);
   const archive = await encodeRecording(recording);
-  // Written first: whatever happens to the rest, what was recorded is there.
   if (output !== undefined) await writeFile(output, [archive]);
   // One way to fold: what is printed here is what the file gives elsewhere with the same binaries.
+  let read: StackRecording;
+  try {
+    read = await readRecording(archive, { maxBytes: Infinity });
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const advice = output === undefined
+      ? "; --output writes them"
+      : `: symbolize --recording ${output} --max-frames N`;
+    throw new Error(`too many frames to be folded here${advice}`);
+  }
   const linkageNames = parsed.flags.has("linkage-names");
-  const { text, summary } = foldRecording(
-    await readRecording(archive, { maxBytes: Infinity, maxFrames: Infinity }),
-    local.symbolizer,
-    { linkageNames },
-  );
+  const { text, summary } = foldRecording(read, local.symbolizer, { linkageNames });
   if (folded === "-") host.write(text);
   else if (folded !== undefined) await writeFile(folded, [new TextEncoder().encode(text)]);
   host.writeError(summary);
