@@ -1,4 +1,5 @@
 // Owns how much of what other processes say is taken in, and the account of what was not.
+import { plainText } from "../../base/plain_text.ts";
 import type { Host } from "../host.ts";
 
 /** Bounds of what processes can make a recording read and keep: their files are as large as they like. */
@@ -51,7 +52,7 @@ export class LeftOut {
   add(limit: string, name: string): void {
     let names = this.#things.get(limit);
     if (names === undefined) this.#things.set(limit, names = new Set());
-    if (names.size < COUNTED) names.add(detached(printable(name)));
+    if (names.size < COUNTED) names.add(detached(plainText(name)));
   }
 
   /** Writes to standard error what was noted since the last call. */
@@ -69,12 +70,6 @@ export function sizeText(bytes: number): string {
   if (bytes < 1024) return `${bytes} bytes`;
   const power = Math.min(3, Math.floor(Math.log2(bytes) / 10));
   return `${Number((bytes / 1024 ** power).toFixed(1))} ${["", "KiB", "MiB", "GiB"][power]}`;
-}
-
-/** A name that somebody else gave, without what a terminal would take for a command. */
-export function printable(name: string): string {
-  // deno-lint-ignore no-control-regex
-  return name.replace(/[\x00-\x1f\x7f-\x9f]/g, "?");
 }
 
 /** A copy of a text whose parts may belong to a much larger one, which they would keep in memory. */

@@ -1,5 +1,6 @@
 // Owns what becomes of samples: the binaries they need are found, and addresses named that the kernel left as they are.
 import { toHex } from "../../base/bytes.ts";
+import { plainText } from "../../base/plain_text.ts";
 import type { StackColumns } from "../../dump/columns.ts";
 import { decodeStacks } from "../../dump/decode.ts";
 import { parsePerfMap } from "../../memory/address_names.ts";
@@ -9,7 +10,7 @@ import { BPF_BUILD_ID_SIZE, BPF_F_STACK_BUILD_ID, BPF_STACK_BUILD_ID_IP } from "
 import { SIZEOF_BPF_STACK_BUILD_ID } from "../../uapi/bpf_stack_build_id.ts";
 import { addWithDebugFiles } from "../debug_files.ts";
 import type { Host } from "../host.ts";
-import { detached, eventLoopTurn, printable } from "./limits.ts";
+import { detached, eventLoopTurn } from "./limits.ts";
 import type { LocalBinaries, LocalBinary } from "./local_binaries.ts";
 import { Mappings } from "./mappings.ts";
 import { PerfMaps } from "./perf_maps.ts";
@@ -46,7 +47,7 @@ export class LocalSymbolizer {
         added = status !== "conflict" && status !== "no-build-id";
       }
     } catch (error) {
-      this.host.writeError(`${printable(binary.name)}: ${printable((error as Error).message)}\n`);
+      this.host.writeError(`${plainText(binary.name)}: ${plainText((error as Error).message)}\n`);
     }
     this.#added.set(binary, added);
     return added;
