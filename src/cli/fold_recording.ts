@@ -78,6 +78,8 @@ function adviceFor(error: number): string {
       return " (another stack was in its place: raise --entries)";
     case ERRNO.ENOMEM:
       return " (the map was full: raise --entries)";
+    case ERRNO.ENOSPC:
+      return " (the recording held as many as it can: record for a shorter time)";
     default:
       return "";
   }
