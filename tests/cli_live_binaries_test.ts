@@ -1,7 +1,16 @@
 // What is learnt of processes while they are recorded: binaries that vanish or come late, the vDSO, bounds.
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { execFileSync, spawn } from "node:child_process";
-import { copyFileSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import process from "node:process";
 import { type Host, openHost } from "../src/cli/host.ts";
 import type { LiveLimits } from "../src/cli/live/limits.ts";
@@ -242,16 +251,34 @@ Deno.test("of mappings that overlap the later counts, and lines of another form 
 Deno.test({
   name: `descriptors of binaries are closed with the watch${linux.why}`,
   ignore: linux.ignore,
-  async fn() {
-    const { host } = await quietHost();
-    const open = () => readdirSync("/proc/self/fd").length;
-    const before = open();
-    {
-      using watch = new ProcessWatch(host);
-      watch.watchTarget(process.pid);
-      watch.settle();
-      assert(open() > before);
-    }
-    assertEquals(open(), before);
-  },
+  fn: () =>
+    inDirectory(async (dir) => {
+      const { host } = await quietHost();
+      // A program of its own: other tests of this process open and close files, too.
+      copyFileSync("/bin/sleep", `${dir}/program`);
+      chmodSync(`${dir}/program`, 0o755);
+      const child = spawn(`${dir}/program`, ["60"], { stdio: "ignore" });
+      const open = () =>
+        readdirSync("/proc/self/fd").filter((fd) => linkOf(`/proc/self/fd/${fd}`) === `${dir}/program`).length;
+      try {
+        using watch = new ProcessWatch(host);
+        for (let i = 0; open() === 0 && i < 100; i++) { // until it has called exec()
+          watch.watchTarget(child.pid!);
+          await new Promise((resolve) => setTimeout(resolve, 10));
+        }
+        assertEquals(open(), 1);
+        watch.close();
+        assertEquals(open(), 0);
+      } finally {
+        child.kill("SIGKILL");
+      }
+    }),
 });
+
+function linkOf(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined; // closed meanwhile
+  }
+}
