@@ -80,7 +80,7 @@ Deno.test({
       const first = compile(dir, "first", "sha1");
       const second = compile(dir, "second", "sha1");
       const gone = compile(dir, "gone", "sha1");
-      const script = `${gone} 600 & sleep 0.3; rm ${gone}; wait; exec ${first} 300 ${second} 700`;
+      const script = `${gone} 1500 & sleep 1; rm ${gone}; wait; exec ${first} 1000 ${second} 700`;
       const { code, out, err } = await run("record", "--frequency", "199", "--", "sh", "-c", script);
       assertEquals(code, 0, err);
       for (const name of ["gone", "first", "second"]) assertStringIncludes(out, `main;work_of_${name}`);

@@ -1,7 +1,7 @@
 // The command line on the running kernel: `record` of programs and the machine, `dump` of maps that others made.
 import { assert, assertEquals, assertGreater, assertMatch, assertStringIncludes } from "@std/assert";
 import { execFileSync, spawn } from "node:child_process";
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { BPF_F_STACK_BUILD_ID, BPF_MAP_TYPE_STACK_TRACE, readRecording } from "../mod.ts";
@@ -64,6 +64,24 @@ function startCli(
     child.on("close", (code) => resolve({ code, out, err }));
   });
   return { pid: child.pid!, ended };
+}
+
+/** Waits until a process has opened perf events, as long as a busy machine takes to start it. */
+async function untilItSamples(pid: number): Promise<void> {
+  const samples = () => {
+    try {
+      return readdirSync(`/proc/${pid}/fd`).some((fd) => {
+        try {
+          return readlinkSync(`/proc/${pid}/fd/${fd}`) === "anon_inode:[perf_event]";
+        } catch {
+          return false; // closed meanwhile
+        }
+      });
+    } catch {
+      return false;
+    }
+  };
+  for (let i = 0; !samples() && i < 2000; i++) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
 Deno.test("record and dump say what is wrong with a command line, on every machine", async () => {
@@ -143,7 +161,8 @@ Deno.test({
         try {
           const file = `${dir}/${how.replace(" ", "-")}.tar.gz`;
           const cli = startCli("record", "--pid", `${target.pid}`, "--output", file, "--folded", "-");
-          await new Promise((resolve) => setTimeout(resolve, 1500));
+          await untilItSamples(cli.pid);
+          await new Promise((resolve) => setTimeout(resolve, 500));
           if (how === "death") process.kill(target.pid!, "SIGKILL");
           else process.kill(cli.pid, "SIGINT");
           if (how === "SIGINT twice") process.kill(cli.pid, "SIGINT");

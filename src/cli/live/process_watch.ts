@@ -13,7 +13,7 @@ import { codeLines, hasName } from "./mappings.ts";
 const LATER = [100, 1000, 2000, 4000, 8000, 16_000, 30_000];
 /** The same for the process that the recording is about, in milliseconds after its start, and then all the time. */
 const EARLY = [1, 5, 20, 50];
-const OFTEN = 500;
+const OFTEN = 100;
 /** Most of one CPU's time that looking again takes. */
 const SHARE = 0.003;
 /** Milliseconds of that which may be saved up. */
