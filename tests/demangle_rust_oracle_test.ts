@@ -209,6 +209,8 @@ function compare(what: string, names: string[]): void {
 const rustc = findRustc();
 const ready = rustc !== undefined && run("nm", ["--version"]) !== undefined;
 if (!ready) console.log("skipped: rustc or nm is not there");
+// Most of its time is the tools'. Node has Deno's engine, Bun another.
+const inNode = process.versions.deno === undefined && process.versions.bun === undefined;
 
 Deno.test({
   name: "names of compiled Rust programs, legacy and v0, equal llvm-cxxfilt's and c++filt's",
@@ -217,8 +219,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "names of Rust's standard library and compiler equal llvm-cxxfilt's and c++filt's",
-  ignore: !ready,
+  name: `names of Rust's standard library equal llvm-cxxfilt's and c++filt's${inNode ? " (skipped in Node)" : ""}`,
+  ignore: !ready || inNode,
   // `deno task oracle` takes all.
   fn: () => compare("every eighth of the standard library", standardNames(rustc!).filter((_, i) => i % 8 === 0)),
 });
