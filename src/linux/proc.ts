@@ -174,6 +174,7 @@ export function perfMapOwner(pid: number): PerfMapOwner | undefined {
  *   is found after its end.
  * @param maxBytes Largest file that is read: 64 MiB by default, and at most. Of a larger one nothing is: what comes
  *   later in it replaces what came before.
+ * @param tooLarge Called with the size in bytes of a file that is not read for that.
  * @returns `undefined` if there is none, and for what could be a trap: a symbolic link (the file, or /tmp), anything
  *   but a regular file, a file that belongs neither to root nor to the process's user, more than `maxBytes`.
  * @example
@@ -187,16 +188,25 @@ export function perfMapOwner(pid: number): PerfMapOwner | undefined {
 export function perfMapOf(
   process: number | PerfMapOwner,
   maxBytes: number = MOST_PERF_MAP_BYTES,
+  tooLarge: (sizeBytes: number) => void = () => {},
 ): string | undefined {
   const owner = typeof process === "number" ? perfMapOwner(process) : process;
   if (owner === undefined) return undefined;
   const { pid, users, inside, shared } = owner;
   const most = Math.min(maxBytes, MOST_PERF_MAP_BYTES);
-  return perfMapIn(`/proc/${pid}/root/tmp`, inside, users, most) ??
-    (shared ? perfMapIn("/tmp", inside, users, most) : undefined);
+  let tooLargeBytes = 0;
+  const read = (directory: string) =>
+    perfMapIn(directory, inside, (file) => readSmall(file, users, most, (size) => tooLargeBytes = size));
+  const text = read(`/proc/${pid}/root/tmp`) ?? (shared ? read("/tmp") : undefined);
+  if (text === undefined && tooLargeBytes > 0) tooLarge(tooLargeBytes);
+  return text;
 }
 
-function perfMapIn(directory: string, pid: string, users: readonly number[], most: number): string | undefined {
+function perfMapIn(
+  directory: string,
+  pid: string,
+  read: (file: number) => string | undefined,
+): string | undefined {
   try {
     const { openSync, closeSync, constants: { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } } = fs();
     // The process's root is no path that can be left upwards, but links below it would be followed from our own
@@ -206,7 +216,7 @@ function perfMapIn(directory: string, pid: string, users: readonly number[], mos
       // Without O_NONBLOCK a named pipe would be waited for.
       const file = openSync(`/proc/self/fd/${folder}/perf-${pid}.map`, O_NOFOLLOW | O_NONBLOCK);
       try {
-        return readSmall(file, users, most);
+        return read(file);
       } finally {
         closeSync(file);
       }
@@ -219,9 +229,18 @@ function perfMapIn(directory: string, pid: string, users: readonly number[], mos
 }
 
 /** The text of an open regular file of root or one of `owners`. */
-function readSmall(file: number, owners: readonly number[], most: number): string | undefined {
+function readSmall(
+  file: number,
+  owners: readonly number[],
+  most: number,
+  tooLarge: (sizeBytes: number) => void,
+): string | undefined {
   const stats = fs().fstatSync(file);
-  if (!stats.isFile() || (stats.uid !== 0 && !owners.includes(stats.uid)) || stats.size > most) return undefined;
+  if (!stats.isFile() || (stats.uid !== 0 && !owners.includes(stats.uid))) return undefined;
+  if (stats.size > most) {
+    tooLarge(stats.size);
+    return undefined;
+  }
   // It may grow or shrink meanwhile; what it had is enough.
   return new TextDecoder().decode(readUpTo(file, stats.size));
 }

@@ -125,9 +125,9 @@ export class ProcessWatch implements Disposable {
   }
 
   /** The perf map of a process, also of one that has ended: see {@linkcode perfMapOf}. */
-  perfMapOf(pid: number, maxBytes: number): string | undefined {
+  perfMapOf(pid: number, maxBytes: number, tooLarge?: (sizeBytes: number) => void): string | undefined {
     const owner = this.#processes.get(pid)?.owner;
-    return owner === undefined ? undefined : perfMapOf(owner, maxBytes);
+    return owner === undefined ? undefined : perfMapOf(owner, maxBytes, tooLarge);
   }
 
   /** Ends watching, and closes the binaries. */

@@ -129,7 +129,11 @@ export async function nameProcesses(
 
 /** Takes of a process's perf map what names some addresses, and takes those away. */
 function takePerfMap(maps: PerfMaps, watch: ProcessWatch, process: SampledProcess, addresses: Set<number>): void {
-  const text = maps.read(process.pid, process.comm, (maxBytes) => watch.perfMapOf(process.pid, maxBytes));
+  const text = maps.read(
+    process.pid,
+    process.comm,
+    (maxBytes, tooLarge) => watch.perfMapOf(process.pid, maxBytes, tooLarge),
+  );
   if (text === undefined) return;
   const lines = parsePerfMap(text);
   const hi: number[] = [], lo: number[] = [];

@@ -36,7 +36,7 @@ export function translateAddresses(
   // One process at a time: what their perf maps have is much more than what is needed of it.
   for (const [pid, own] of rows) {
     if (pid === "kernel") continue;
-    const text = perfMaps.read(pid, commOf(pid) ?? "", (maxBytes) => perfMapOf(pid, maxBytes));
+    const text = perfMaps.read(pid, commOf(pid) ?? "", (maxBytes, tooLarge) => perfMapOf(pid, maxBytes, tooLarge));
     const names = text === undefined ? undefined : parsePerfMap(text);
     const maps = processMaps(pid, binaries.limits.mapsBytes) ?? "";
     const mappings = new Mappings(codeLines(maps).join("\n"));
