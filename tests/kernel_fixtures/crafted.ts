@@ -4,22 +4,25 @@ import { BPF_F_USER_STACK } from "../../mod.ts";
 import { GADGETS, type Mapping, type ProofCase } from "../kernel_proof/case.ts";
 import { makeCase } from "../kernel_proof/generate.ts";
 import { maxStackDepth } from "../kernel_proof/proof.ts";
-import { type Batch, NR, Target } from "../kernel_proof/target.ts";
+import {
+  type Batch,
+  END_OF_CHAIN,
+  MAP_ANONYMOUS,
+  MAP_PRIVATE_FIXED,
+  MAP_SHARED_FIXED,
+  NR,
+  O_RDWR,
+  PAGE,
+  Target,
+} from "../kernel_proof/target.ts";
 import type { HelperParameters } from "./helper_recorder.ts";
 import { observe, type Observed } from "./observe.ts";
 
 const SEED = 618;
 const FILES = 260;
 const CALLS = 120;
-const PAGE = 4096;
 /** A recording holds whole files: larger ones are left out. */
 const MOST_FILE_BYTES = 16384;
-
-const MAP_SHARED_FIXED = 0x11;
-const MAP_PRIVATE_FIXED = 0x12;
-const MAP_ANONYMOUS = 0x20;
-const O_RDWR = 2;
-const END_OF_CHAIN = 1n << 63n;
 
 /** What the helpers are called with. */
 export const CRAFTED: HelperParameters = {

@@ -25,7 +25,17 @@ import {
 } from "./case.ts";
 import { residency, writeFile } from "./live_files.ts";
 import { Probe } from "./probe.ts";
-import { type Batch, NR, type Target } from "./target.ts";
+import {
+  type Batch,
+  END_OF_CHAIN,
+  MAP_ANONYMOUS,
+  MAP_PRIVATE_FIXED,
+  MAP_SHARED_FIXED,
+  NR,
+  O_RDWR,
+  PAGE,
+  type Target,
+} from "./target.ts";
 import { ENTRY_SIZE, SHARED_BASE } from "./target_elf.ts";
 
 /** An operation as it was carried out. */
@@ -71,16 +81,10 @@ export interface LiveCase {
   program: Uint8Array;
 }
 
-const PAGE = 4096;
-const MAP_PRIVATE_FIXED = 0x12;
-const MAP_SHARED_FIXED = 0x11;
-const MAP_ANONYMOUS = 0x20;
 const MAP_POPULATE = 0x8000;
-const O_RDWR = 2;
 const POSIX_FADV_DONTNEED = 4;
 const SYNC_AND_WAIT = 7;
 const LAST_FD = 0x7fff_ffff;
-const END_OF_CHAIN = 1n << 63n;
 
 /** A round before the first: for what finds addresses out. */
 const NOTHING: LiveRound = { maps: "", resident: [], stable: true, ops: [], dumps: [] };

@@ -1,10 +1,8 @@
 // Owns BPF_MAP_CREATE over odd attributes: the kernel and the model must give the same answer to each.
-import { KernelError, kernelProfile, StackMap } from "../../mod.ts";
-import { BPF_MAP_TYPE_STACK_TRACE } from "../../mod.ts";
+import { BPF_MAP_TYPE_STACK_TRACE, errnoName, KernelError, kernelProfile, StackMap } from "../../mod.ts";
 import { SeededRandom } from "../../src/base/random.ts";
 import { checkMapCreate, type StackMapAttr } from "../../src/kernel/map_create.ts";
 import { BpfMap, Descriptor } from "../../src/linux/linux.ts";
-import { errnoName } from "../../mod.ts";
 import type { Coverage } from "./coverage.ts";
 import { pick } from "./hostile_file.ts";
 

@@ -29,6 +29,15 @@ export const NR = {
   close_range: 436,
 } as const;
 
+/** Arguments of those calls. */
+export const PAGE = 4096;
+export const MAP_SHARED_FIXED = 0x11;
+export const MAP_PRIVATE_FIXED = 0x12;
+export const MAP_ANONYMOUS = 0x20;
+export const O_RDWR = 2;
+/** A frame pointer at which the kernel ends its walk. */
+export const END_OF_CHAIN: bigint = 1n << 63n;
+
 /** Most entries of one batch. */
 export const MOST_ENTRIES = 12000;
 const ARENA = Math.ceil(MOST_ENTRIES * ENTRY_SIZE / 4096) * 4096;
