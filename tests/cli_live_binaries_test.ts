@@ -5,6 +5,7 @@ import {
   chmodSync,
   copyFileSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   rmSync,
   statSync,
@@ -87,17 +88,26 @@ Deno.test({
     }),
 });
 
+const pause = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
 const linux = process.platform === "linux"
   ? { ignore: false, why: "" }
   : { ignore: true, why: " (skipped: there is no /proc)" };
+
+/** Waits until a process has become "sleep" and does it, as long as a busy machine takes: its mappings are there. */
+async function untilItSleeps(pid: number): Promise<void> {
+  const stat = () => readFileSync(`/proc/${pid}/stat`, "utf8");
+  for (const end = Date.now() + 20_000; !stat().startsWith(`${pid} (sleep) S`); await pause(5)) {
+    assert(Date.now() < end, stat());
+  }
+}
 
 /** Starts processes that do nothing, and ends them. */
 async function withSleepers(count: number, work: (pids: number[]) => Promise<void> | void): Promise<void> {
   const children = Array.from({ length: count }, () => spawn("sleep", ["20"], { stdio: "ignore" }));
   const ended = children.map((child) => new Promise((resolve) => child.on("exit", resolve)));
   try {
-    // They are "sleep" from their exec() on.
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    for (const { pid } of children) await untilItSleeps(pid!);
     await work(children.map(({ pid }) => pid!));
   } finally {
     for (const child of children) child.kill("SIGKILL");
@@ -264,7 +274,7 @@ Deno.test({
         using watch = new ProcessWatch(host);
         for (let i = 0; open() === 0 && i < 100; i++) { // until it has called exec()
           watch.watchTarget(child.pid!);
-          await new Promise((resolve) => setTimeout(resolve, 10));
+          await pause(10);
         }
         assertEquals(open(), 1);
         watch.close();

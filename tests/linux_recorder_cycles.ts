@@ -47,7 +47,7 @@ const after = openDescriptors();
 // The kernel frees them a little later than the last descriptor closes.
 const left = (): number =>
   BpfMap.ids().filter((id) => maps.has(id)).length + BpfProgram.ids().filter((id) => programs.has(id)).length;
-for (let i = 0; i < 50 && left() > 0; i++) await new Promise((resolve) => setTimeout(resolve, 100));
+for (let i = 0; i < 300 && left() > 0; i++) await new Promise((resolve) => setTimeout(resolve, 100));
 console.log(JSON.stringify({
   cycles,
   before,
