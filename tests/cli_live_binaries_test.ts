@@ -14,6 +14,7 @@ import {
 } from "node:fs";
 import process from "node:process";
 import { type Host, openHost } from "../src/cli/host.ts";
+import { CpuBudget } from "../src/cli/live/cpu_budget.ts";
 import type { LiveLimits } from "../src/cli/live/limits.ts";
 import { LocalBinaries } from "../src/cli/live/local_binaries.ts";
 import { Mappings } from "../src/cli/live/mappings.ts";
@@ -247,6 +248,30 @@ Deno.test({
       assertThrows(() => openRegular(`${dir}/pipe`), Error, "is no regular file"); // and does not wait
       assertThrows(() => openRegular(dir), Error);
     }),
+});
+
+Deno.test({
+  name: `a share of CPU time is not used up by waiting for a CPU${linux.why}`,
+  ignore: linux.ignore,
+  fn() {
+    const budget = new CpuBudget(0.001);
+    assertEquals(budget.left, 50);
+    budget.spend(() => execFileSync("sleep", ["0.3"]));
+    assert(budget.left > 0, `${budget.left}`);
+    const used = () => process.cpuUsage().user + process.cpuUsage().system;
+    budget.spend(() => {
+      for (const end = used() + 60_000; used() < end;);
+    });
+    assert(budget.left < 0, `${budget.left}`);
+    assertThrows(
+      () =>
+        budget.spend(() => {
+          throw new RangeError("as it is");
+        }),
+      RangeError,
+      "as it is",
+    );
+  },
 });
 
 Deno.test("of mappings that overlap the later counts, and lines of another form are left out", () => {

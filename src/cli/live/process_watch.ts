@@ -2,6 +2,7 @@
 import { commOf, perfMapOf, type PerfMapOwner, perfMapOwner, processMaps, startTimeOf } from "../../linux/linux.ts";
 import type { SampledProcess } from "../../recording/sample_recording.ts";
 import type { Host } from "../host.ts";
+import { CpuBudget } from "./cpu_budget.ts";
 import { type LiveLimits, sizeText } from "./limits.ts";
 import { LocalBinaries } from "./local_binaries.ts";
 import { codeLines, hasName } from "./mappings.ts";
@@ -14,10 +15,8 @@ const LATER = [100, 1000, 2000, 4000, 8000, 16_000, 30_000];
 /** The same for the process that the recording is about, in milliseconds after its start, and then all the time. */
 const EARLY = [1, 5, 20, 50];
 const OFTEN = 100;
-/** Most of one CPU's time that looking again takes. */
+/** Most of one CPU's time that looking again takes: at that process, and at the others. */
 const SHARE = 0.003;
-/** Milliseconds of that which may be saved up. */
-const MOST_SAVED = 50;
 /** Most characters of mappings of before that are kept of a process. */
 const MOST_EARLIER = 1 << 20;
 /** Longest line of mappings that there usually is: a path of 4096 bytes. */
@@ -49,10 +48,8 @@ export class ProcessWatch implements Disposable {
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   #target: { one: Watched; due: number } | undefined;
   #mapsLength = 0;
-  #saved = MOST_SAVED;
-  #savedAt: number = performance.now();
-  /** Milliseconds that looks have taken, and how many there were. */
-  readonly cost: { looks: number; milliseconds: number } = { looks: 0, milliseconds: 0 };
+  readonly #targetBudget = new CpuBudget(SHARE);
+  readonly #budget = new CpuBudget(SHARE);
 
   constructor(host: Host, limits: Partial<LiveLimits> = {}) {
     this.binaries = new LocalBinaries(host, limits);
@@ -95,24 +92,18 @@ export class ProcessWatch implements Disposable {
   /** Looks again at processes whose time has come; to be called often. */
   settle(): void {
     const now = performance.now();
-    this.#saved = Math.min(MOST_SAVED, this.#saved + (now - this.#savedAt) * SHARE);
-    this.#savedAt = now;
-    if (this.#target !== undefined && this.#target.due <= now) {
+    if (this.#target !== undefined && this.#target.due <= now && this.#targetBudget.left > 0) {
       const { one } = this.#target;
-      const began = performance.now();
-      const isThere = this.#look(one);
-      // One with many mappings takes its time.
-      const pause = Math.max(OFTEN, (performance.now() - began) / SHARE);
-      this.#target = isThere ? { one, due: now + pause } : undefined;
+      const isThere = this.#targetBudget.spend(() => this.#look(one));
+      this.#target = isThere ? { one, due: now + OFTEN } : undefined;
     }
     for (let stage = 0; stage < LATER.length; stage++) {
       const list = this.#again[stage];
       let done = 0;
-      for (; done < list.length && list[done].due <= now && this.#saved > 0; done++) {
-        const began = performance.now();
-        const isThere = this.#look(list[done].one);
-        this.#saved -= performance.now() - began;
-        if (isThere) this.#lookAgain(list[done].one, Math.min(stage + 1, LATER.length - 1));
+      for (; done < list.length && list[done].due <= now && this.#budget.left > 0; done++) {
+        const { one } = list[done];
+        const isThere = this.#budget.spend(() => this.#look(one));
+        if (isThere) this.#lookAgain(one, Math.min(stage + 1, LATER.length - 1));
       }
       list.splice(0, done);
     }
@@ -165,14 +156,6 @@ export class ProcessWatch implements Disposable {
 
   /** Whether it is there to be looked at. */
   #look(one: Watched): boolean {
-    const began = performance.now();
-    const isThere = this.#take(one);
-    this.cost.looks++;
-    this.cost.milliseconds += performance.now() - began;
-    return isThere;
-  }
-
-  #take(one: Watched): boolean {
     const { pid } = one.seen;
     // Gone before it was seen, or another one has its number.
     if (one.startTime === undefined || startTimeOf(pid) !== one.startTime) return false;
