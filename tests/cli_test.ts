@@ -31,7 +31,7 @@ Deno.test("a command line that is not understood exits with 2 and says what woul
     [["survey"], "needs a directory"],
     [["survey", "/nonexistent-dir"], "/nonexistent-dir: there is no such"],
     [["replay"], "needs a recording"],
-    [["replay", "--kernel", "2.6", BASIC], "--kernel is one of 4.17, 6.18"],
+    [["replay", "--kernel", "2.6", BASIC], "--kernel is one of 4.17, 6.1, 6.12, 6.18"],
     [["replay", "--explain", "x", BASIC], "--explain is a whole number"],
     [["replay", "--explain"], "--explain needs a value"],
     [["replay", "--verbose", BASIC], "no option --verbose"],

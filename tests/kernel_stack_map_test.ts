@@ -93,7 +93,7 @@ Deno.test("getStackid() returns -EEXIST when another stack owns the bucket, and 
 });
 
 Deno.test("a full map of addresses finds what it holds; one of build IDs answers -ENOMEM for it", () => {
-  for (const kernel of ["4.17", "6.18"] as const) {
+  for (const kernel of KERNEL_RELEASES) {
     const plain = new StackMap({ valueSize: 8, maxEntries: 1 }, { kernel });
     const id = plain.getStackid(stack(5), U);
     assertEquals(plain.getStackid(stack(5), U), id);
@@ -124,26 +124,27 @@ function translateOne(kernel: KernelRelease, flags: number, context: CallContext
 }
 
 Deno.test("whole stacks fall back to addresses as each release does", () => {
-  const cases: [string, number, CallContext, Record<KernelRelease, number>][] = [
-    ["translated", U, { addressSpace: SPACE }, { "4.17": 1, "6.18": 1 }],
-    ["kernel stack", 0, { addressSpace: SPACE }, { "4.17": 2, "6.18": 2 }],
-    ["no mm", U, {}, { "4.17": 2, "6.18": 2 }],
-    ["mmap lock", U, { addressSpace: SPACE, mmapLocked: true }, { "4.17": 2, "6.18": 2 }],
-    ["NMI", U, { addressSpace: SPACE, nmi: true }, { "4.17": 2, "6.18": 1 }],
-    ["irq_work busy", U, { addressSpace: SPACE, nmi: true, irqWorkBusy: true }, { "4.17": 2, "6.18": 2 }],
+  // The status in 4.17, and in all that came later.
+  const cases: [string, number, CallContext, number, number][] = [
+    ["translated", U, { addressSpace: SPACE }, 1, 1],
+    ["kernel stack", 0, { addressSpace: SPACE }, 2, 2],
+    ["no mm", U, {}, 2, 2],
+    ["mmap lock", U, { addressSpace: SPACE, mmapLocked: true }, 2, 2],
+    ["NMI", U, { addressSpace: SPACE, nmi: true }, 2, 1],
+    ["irq_work busy", U, { addressSpace: SPACE, nmi: true, irqWorkBusy: true }, 2, 2],
   ];
-  for (const [name, flags, context, status] of cases) {
-    for (const kernel of ["4.17", "6.18"] as const) {
+  for (const [name, flags, context, first, later] of cases) {
+    for (const kernel of KERNEL_RELEASES) {
       const [frame] = translateOne(kernel, flags, context, 0x400123);
-      assertEquals(frame.status, status[kernel], `${name}, ${kernel}`);
+      assertEquals(frame.status, kernel === "4.17" ? first : later, `${name}, ${kernel}`);
       if (frame.status === BPF_STACK_BUILD_ID_VALID) assertEquals([frame.offset, frame.build_id], [0x1123n, ID]);
       else assertEquals(frame.ip, 0x400123n);
     }
   }
 });
 
-Deno.test("an address in a gap gets the next mapping's ID and a wrapped offset, in both releases", () => {
-  for (const kernel of ["4.17", "6.18"] as const) {
+Deno.test("an address in a gap gets the next mapping's ID and a wrapped offset, in all releases", () => {
+  for (const kernel of KERNEL_RELEASES) {
     const [frame] = translateOne(kernel, U, { addressSpace: SPACE }, 0x4ff000);
     assertEquals([frame.status, frame.build_id], [BPF_STACK_BUILD_ID_VALID, ID]);
     assertEquals(frame.offset, 0xffff_ffff_ffff_f000n);
@@ -163,7 +164,7 @@ Deno.test("6.18 takes the previous mapping for its end address, 4.17 looks it up
 });
 
 Deno.test("4.17 leaves old bytes in build_id of a frame kept as IP, 6.18 zeroes them", () => {
-  for (const kernel of ["4.17", "6.18"] as const) {
+  for (const kernel of KERNEL_RELEASES) {
     const map = new StackMap({ valueSize: 32, maxEntries: 1, mapFlags: BPF_F_STACK_BUILD_ID }, { kernel });
     map.delete(map.getStackid(stack(0x400123), U, { addressSpace: SPACE }));
     const value = new Uint8Array(32);
@@ -252,6 +253,10 @@ Deno.test("copy(), delete(), getNextKey() and lookupAndDelete() answer present, 
 Deno.test("commands that a release lacks answer as it does", () => {
   const old = new StackMap({ valueSize: 8, maxEntries: 1 }, { kernel: "4.17" });
   assertEquals(old.lookupAndDelete(0, new Uint8Array(8)), -ERRNO.EINVAL);
+  for (const kernel of ["6.1", "6.12"] as const) {
+    const known = new StackMap({ valueSize: 8, maxEntries: 1 }, { kernel });
+    assertEquals(known.lookupAndDelete(0, new Uint8Array(8)), -ERRNO.ENOTSUPP);
+  }
   assertEquals(old.lookup(0), undefined);
   const now = new StackMap({ valueSize: 8, maxEntries: 1 }, { kernel: "6.18" });
   assertEquals(now.lookup(0), -ERRNO.EOPNOTSUPP);
@@ -303,7 +308,7 @@ Deno.test("new StackMap() refuses what stack_map_alloc() refuses", () => {
   assertThrows(() => new StackMap({ valueSize: 8, maxEntries: 1 }, { perfEventMaxStack: -1 }), RangeError);
 });
 
-Deno.test("memUsage() is the memlock that a running 6.18 shows, and the pages that 4.17 charges", () => {
+Deno.test("memUsage() is the memlock that running kernels show, and the pages that 4.17 charges", () => {
   // max_entries, value_size, memlock: read from /proc/PID/fdinfo on 6.18.
   const rows = [
     [1, 8, 352],
@@ -317,6 +322,13 @@ Deno.test("memUsage() is the memlock that a running 6.18 shows, and the pages th
   ];
   for (const [maxEntries, valueSize, memlock] of rows) {
     assertEquals(new StackMap({ valueSize, maxEntries }).memUsage(), memlock);
+  }
+  // The same of a running 6.1 and 6.12.
+  for (
+    const [maxEntries, valueSize, old, now] of [[1, 8, 4096, 320], [100, 1016, 102400, 104512], [7, 24, 4096, 632]]
+  ) {
+    assertEquals(new StackMap({ valueSize, maxEntries }, { kernel: "6.1" }).memUsage(), old);
+    assertEquals(new StackMap({ valueSize, maxEntries }, { kernel: "6.12" }).memUsage(), now);
   }
   // (192 + 8 buckets of 8 bytes + 8 elements of 16 + 1016) up to the next page
   assertEquals(new StackMap({ valueSize: 1016, maxEntries: 5 }, { kernel: "4.17" }).memUsage(), 3 * 4096);

@@ -55,6 +55,8 @@ const wrapsSize = ({ bytes }: Case) => {
 
 type Holds = (c: Case) => boolean;
 const only = (release: KernelRelease, holds: Holds): Holds => (c) => c.release === release && holds(c);
+const since = (first: KernelRelease, holds: Holds): Holds => (c) =>
+  KERNEL_RELEASES.indexOf(c.release) >= KERNEL_RELEASES.indexOf(first) && holds(c);
 
 // The kernel finds an ID, the general reader none.
 const KERNEL_ALONE: [string, Holds][] = [
@@ -75,6 +77,14 @@ const KERNEL_ALONE: [string, Holds][] = [
   ],
 ];
 
+// The kernel finds an ID in the first page only, in segments that end there.
+const beyondFirstPage = ({ bytes, general }: Case, segments: number): boolean => {
+  const { notesAt, ehsize, phsize, phnum } = shape(bytes);
+  const at = general!.fileOffset;
+  return phnum > (4096 - ehsize) / phsize ||
+    !notesAt(ehsize).slice(0, segments).some(({ start, end }) => end <= 4096 && at >= start && at < end);
+};
+
 // The general reader finds an ID, the kernel none or another.
 const GENERAL_ELSEWHERE: [string, Holds][] = [
   ["no kernel keeps more than 20 bytes", (c) => c.general!.buildId.length > 20],
@@ -82,23 +92,22 @@ const GENERAL_ELSEWHERE: [string, Holds][] = [
   ["4.17 takes 20 bytes only", only("4.17", (c) => c.general!.buildId.length !== 20)],
   [
     "4.17 looks at the first note segment behind the ELF header, in the first page",
-    only("4.17", (c) => {
-      const { notesAt, ehsize, phsize, phnum } = shape(c.bytes);
-      const [first] = notesAt(ehsize);
-      const at = c.general!.fileOffset;
-      return first === undefined || phnum > (4096 - ehsize) / phsize || first.end > 4096 || at < first.start ||
-        at >= first.end;
-    }),
+    only("4.17", (c) => beyondFirstPage(c, 1)),
   ],
   ["4.17 takes an earlier note with another name", only("4.17", (c) => c.kernel !== undefined && otherName(c))],
-  ["6.18 looks at 256 program headers", only("6.18", (c) => shape(c.bytes).phnum > 256)],
   [
-    "6.18 wants a note segment to end below 4 GiB",
-    only("6.18", (c) => shape(c.bytes).notesAt(shape(c.bytes).phoff).some(({ end }) => end >= 2 ** 32)),
+    "6.1 refuses program headers elsewhere than behind the ELF header",
+    only("6.1", (c) => shape(c.bytes).phoff !== shape(c.bytes).ehsize),
+  ],
+  ["6.1 looks at the first page", only("6.1", (c) => beyondFirstPage(c, Infinity))],
+  ["since 6.12 256 program headers are looked at", since("6.12", (c) => shape(c.bytes).phnum > 256)],
+  [
+    "since 6.12 a note segment must end below 4 GiB",
+    since("6.12", (c) => shape(c.bytes).notesAt(shape(c.bytes).phoff).some(({ end }) => end >= 2 ** 32)),
   ],
   [
-    "6.18 wants a note whole in its segment, padding included",
-    only("6.18", (c) => {
+    "since 6.1 a note must be whole in its segment, padding included",
+    since("6.1", (c) => {
       const end = c.general!.fileOffset + (c.general!.buildId.length + 3 & ~3);
       return shape(c.bytes).notesAt(shape(c.bytes).phoff).every((note) => end > note.end);
     }),

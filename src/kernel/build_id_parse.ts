@@ -14,6 +14,7 @@ export type BuildIdOutcome =
   | "not-elf"
   | "wrong-e_type"
   | "unknown-class"
+  | "phdrs-elsewhere"
   | "too-many-phdrs"
   | "phdrs-overflow"
   | "no-note-segment"
@@ -84,10 +85,11 @@ export class BuildIdParser {
     this.#fetch(0, sizeofEhdr); // in the page that is there already
     let phnum = this.#view.getUint16(this.#at + (is64 ? 56 : 44), true);
     let phoff = sizeofEhdr;
-    if (profile.phdrTable === "e_phoff") {
+    if (profile.phdrTable !== "behind-ehdr") {
       const low = this.#view.getUint32(this.#at + (is64 ? 32 : 28), true);
       const high = is64 ? this.#view.getUint32(this.#at + 36, true) : 0;
       phoff = high * U32 + low;
+      if (profile.phdrTable === "only-behind-ehdr" && phoff !== sizeofEhdr) return this.#fail("phdrs-elsewhere");
       const bytes = Math.min(phnum, profile.phdrLimit as number) * sizeofPhdr;
       if (is64 && high === U32 - 1 && low + bytes >= U32) return this.#fail("phdrs-overflow");
     }

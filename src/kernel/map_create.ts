@@ -7,6 +7,7 @@ import type { KernelProfile } from "./profile.ts";
 
 const CREATE_FLAGS = BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_STACK_BUILD_ID;
 const SIZEOF_BUCKET = 16; // struct stack_map_bucket: fnode, hash, nr
+const KEY_SIZE = 4;
 const U32_MAX = 0xffff_ffff;
 
 /** What a stack map is created with: the fields of `union bpf_attr` for `BPF_MAP_CREATE`. */
@@ -33,9 +34,15 @@ export function mapMemUsage(
   valueSize: number,
   profile: KernelProfile,
 ): number {
-  return profile.memUsage === "bytes-of-entries"
-    ? profile.sizeofStackMap + 8 * nBuckets + maxEntries * (SIZEOF_BUCKET + valueSize)
-    : Math.ceil(charge(profile, nBuckets, valueSize) / PAGE_SIZE) * PAGE_SIZE;
+  const pages = (bytes: number) => Math.ceil(bytes / PAGE_SIZE) * PAGE_SIZE;
+  switch (profile.memUsage) {
+    case "pages-of-buckets":
+      return pages(charge(profile, nBuckets, valueSize));
+    case "pages-of-entries":
+      return pages(maxEntries * Math.ceil((KEY_SIZE + valueSize) / 8) * 8);
+    case "bytes-of-entries":
+      return profile.sizeofStackMap + 8 * nBuckets + maxEntries * (SIZEOF_BUCKET + valueSize);
+  }
 }
 
 /** The checks of stack_map_alloc() and, for the flags, of map_create(); returns the number of buckets. */
@@ -56,7 +63,7 @@ export function checkMapCreate(
     throw refuse("map_flags has both BPF_F_RDONLY and BPF_F_WRONLY");
   }
   if (maxEntries === 0) throw refuse("max_entries is 0");
-  if (keySize !== 4) throw refuse(`key_size is ${keySize}, a stack id has 4 bytes`);
+  if (keySize !== KEY_SIZE) throw refuse(`key_size is ${keySize}, a stack id has 4 bytes`);
   const frameSize = (mapFlags & BPF_F_STACK_BUILD_ID) !== 0 ? SIZEOF_BPF_STACK_BUILD_ID : 8;
   if (valueSize < 8 || valueSize % frameSize !== 0) {
     throw refuse(`value_size ${valueSize} is no multiple of a frame's ${frameSize} bytes`);

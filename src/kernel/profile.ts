@@ -2,7 +2,7 @@
 // these fields and never compare release numbers.
 
 /** A modelled kernel release. */
-export type KernelRelease = "4.17" | "6.18";
+export type KernelRelease = "4.17" | "6.1" | "6.12" | "6.18";
 
 /** Which code may find a per-CPU list's lock taken, and what it does then. */
 export type FreelistLocks = "spin" | "trylock-in-nmi" | "resilient";
@@ -14,18 +14,20 @@ export interface KernelProfile {
 
   // bpf_map_create()
   /**
-   * What is too big (-E2BIG): a charge within a page of 4 GiB (4.17), or more than 2^31 entries (7a4b21250bf7, 6.9;
-   * the charge went in 5.11, 370868107bf6).
+   * What is too big (-E2BIG): a charge within a page of 4 GiB (4.17), or more than 2^31 entries (the charge went in
+   * 5.11, 370868107bf6; what was left is the same on 64 bits before and after 7a4b21250bf7, 6.9).
    */
   readonly createLimit: "charge-of-4GiB" | "entries-over-2^31";
   /**
-   * What a map is charged: whole pages for as many elements as buckets (4.17), or the bytes of `max_entries`
+   * What a map is charged: whole pages for as many elements as buckets (4.17); whole pages for `max_entries` keys and
+   * values, whatever else it takes (bpf_map_memory_footprint(), 80ee81e0403c, 5.11); or the bytes of `max_entries`
    * elements (stack_map_mem_usage(), cbb9b6068c68, 6.4).
    */
-  readonly memUsage: "pages-of-buckets" | "bytes-of-entries";
+  readonly memUsage: "pages-of-buckets" | "pages-of-entries" | "bytes-of-entries";
   /**
-   * `sizeof(struct bpf_stack_map)` in bytes on x86-64. It depends on the kernel's configuration: 192 is counted from
-   * the 4.17 headers without debug options, 320 is read off a running 6.18 (`memlock` in /proc/PID/fdinfo).
+   * `sizeof(struct bpf_stack_map)` in bytes on x86-64; 0 in 6.1, which does not charge it. It depends on the kernel's
+   * configuration: 192 is counted from the 4.17 headers without debug options, 288 and 320 are read off a running 6.12
+   * and 6.18 (`memlock` in /proc/PID/fdinfo).
    */
   readonly sizeofStackMap: number;
 
@@ -50,8 +52,11 @@ export interface KernelProfile {
   readonly reusePreviousVma: boolean;
 
   // build_id_parse()
-  /** Where program headers are read: right behind the ELF header, or at `e_phoff` (d4deb8242341, 6.12). */
-  readonly phdrTable: "behind-ehdr" | "e_phoff";
+  /**
+   * Where program headers are read: right behind the ELF header; there, and a file that has them elsewhere is refused
+   * (961a28513245, 6.11); or at `e_phoff` (d4deb8242341, 6.12).
+   */
+  readonly phdrTable: "behind-ehdr" | "only-behind-ehdr" | "e_phoff";
   /** Most program headers: what fits the first page, else the file is refused; or a number, the rest ignored (4e9d360c4cdf, 6.12). */
   readonly phdrLimit: "first-page" | number;
   /** PT_NOTE segments looked at: the first only, or each in turn (b33164f2bd1c, 5.10). */
@@ -68,8 +73,11 @@ export interface KernelProfile {
   // map commands
   /** What bpf_map_lookup_elem() from a program finds: NULL, or an error (3b4a63f674e9, 4.20). */
   readonly lookupFromBpf: "NULL" | "EOPNOTSUPP";
-  /** Whether BPF_MAP_LOOKUP_AND_DELETE_ELEM works (17f0d1f6321c, 6.18). In 4.17 the command is unknown: -EINVAL. */
-  readonly lookupAndDelete: "works" | "EINVAL";
+  /**
+   * Whether BPF_MAP_LOOKUP_AND_DELETE_ELEM works (17f0d1f6321c, 6.18). In 4.17 the command is unknown: -EINVAL; since
+   * 4.20 (bd513cd08f10) it is known, but not for stack maps: -ENOTSUPP.
+   */
+  readonly lookupAndDelete: "works" | "EINVAL" | "ENOTSUPP";
 }
 
 const PROFILES: Readonly<Record<KernelRelease, KernelProfile>> = {
@@ -94,6 +102,50 @@ const PROFILES: Readonly<Record<KernelRelease, KernelProfile>> = {
     descszMin: 20,
     lookupFromBpf: "NULL",
     lookupAndDelete: "EINVAL",
+  }),
+  "6.1": Object.freeze({
+    release: "6.1",
+    createLimit: "entries-over-2^31",
+    memUsage: "pages-of-entries",
+    sizeofStackMap: 0,
+    freelistFill: "even",
+    freelistLocks: "trylock-in-nmi",
+    skip: "extends-depth",
+    getStack: true,
+    translateInNmi: "unless-irq-work-busy",
+    fallbackBuildId: "zero",
+    reusePreviousVma: true,
+    phdrTable: "only-behind-ehdr",
+    phdrLimit: "first-page",
+    noteSegments: "each",
+    fileRange: "first-page",
+    noteName: "GNU",
+    noteInSegment: "whole",
+    descszMin: 1,
+    lookupFromBpf: "EOPNOTSUPP",
+    lookupAndDelete: "ENOTSUPP",
+  }),
+  "6.12": Object.freeze({
+    release: "6.12",
+    createLimit: "entries-over-2^31",
+    memUsage: "bytes-of-entries",
+    sizeofStackMap: 288,
+    freelistFill: "even",
+    freelistLocks: "trylock-in-nmi",
+    skip: "extends-depth",
+    getStack: true,
+    translateInNmi: "unless-irq-work-busy",
+    fallbackBuildId: "zero",
+    reusePreviousVma: true,
+    phdrTable: "e_phoff",
+    phdrLimit: 256,
+    noteSegments: "each",
+    fileRange: "page-cache",
+    noteName: "GNU",
+    noteInSegment: "whole",
+    descszMin: 1,
+    lookupFromBpf: "EOPNOTSUPP",
+    lookupAndDelete: "ENOTSUPP",
   }),
   "6.18": Object.freeze({
     release: "6.18",
@@ -120,7 +172,7 @@ const PROFILES: Readonly<Record<KernelRelease, KernelProfile>> = {
 };
 
 /** The releases that are modelled, oldest first. */
-export const KERNEL_RELEASES: readonly KernelRelease[] = Object.freeze(["4.17", "6.18"] as const);
+export const KERNEL_RELEASES: readonly KernelRelease[] = Object.freeze(["4.17", "6.1", "6.12", "6.18"] as const);
 
 /** The release a model has where its user names none. */
 export const DEFAULT_KERNEL: KernelRelease = "6.18";

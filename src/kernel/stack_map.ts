@@ -313,7 +313,8 @@ export class StackMap {
   /**
    * `bpf_stackmap_extract()` with `delete`: what `bpf(BPF_MAP_LOOKUP_AND_DELETE_ELEM)` does since 6.18.
    *
-   * @returns As {@linkcode StackMap.copy}; `-EINVAL` in releases that do not know the command.
+   * @returns As {@linkcode StackMap.copy}; `-EINVAL` in releases that do not know the command,
+   *   `-ENOTSUPP` in those that know it for other maps.
    * @throws {RangeError} If `value` is shorter than `valueSize`.
    */
   lookupAndDelete(id: number, value: Uint8Array, context?: CallContext): number {
@@ -341,7 +342,7 @@ export class StackMap {
   /**
    * `stack_map_mem_usage()`: bytes that the map is charged with, `memlock` in /proc/PID/fdinfo. For 4.17: the pages
    * charged to the user at creation. Both on x86-64; the size of `struct bpf_stack_map` in it depends on the
-   * kernel's configuration.
+   * kernel's configuration. For 6.1: the pages of its keys and values.
    */
   memUsage(): number {
     return mapMemUsage(this.maxEntries, this.nBuckets, this.valueSize, this.#profile);

@@ -5,14 +5,17 @@ import { parseArgs } from "node:util";
 import { KERNEL_RELEASES, type KernelRelease } from "../../mod.ts";
 import { compareMapCreate } from "./map_create.ts";
 import { helperResults, hostileFiles, maxStackDepth, prove, whyNoProof } from "./proof.ts";
+import { provenProfile } from "./running.ts";
 
-const HELP = `Proves the kernel model against the running kernel (x86-64, Linux 6.18, root).
+const HELP = `Proves the kernel model against the running kernel (x86-64, Linux ${
+  KERNEL_RELEASES.slice(1).join(" or ")
+}, root).
 
 deno task kernel-proof [--seconds N] [--seed N]
 
   --seconds N        how long to go on, 60 by default
   --seed N           seed of the first case, the next case has the next; by default another one each time
-  --kernel RELEASE   the profile to compare with, 6.18 by default; 4.17 shows what a difference looks like
+  --kernel RELEASE   the profile to compare with, the running kernel's by default; 4.17 shows what a difference looks like
   --max-stack N      sets kernel.perf_event_max_stack meanwhile; other programs on the machine see it, too
 
 Progress goes to stderr; Ctrl-C ends it early. At the end: what was compared, and how often what was met. A
@@ -28,7 +31,7 @@ async function main(): Promise<number> {
     options: {
       seconds: { type: "string", default: "60" },
       seed: { type: "string", default: `${Date.now() % 1_000_000_000}` },
-      kernel: { type: "string", default: "6.18" },
+      kernel: { type: "string" },
       "max-stack": { type: "string" },
       help: { type: "boolean", short: "h", default: false },
     },
@@ -39,19 +42,18 @@ async function main(): Promise<number> {
   }
   const [seconds, seed] = [values.seconds, values.seed].map(Number);
   if (!(seconds >= 0) || !Number.isSafeInteger(seed)) throw new RangeError("--seconds and --seed take numbers");
-  if (!KERNEL_RELEASES.includes(values.kernel as KernelRelease)) {
-    throw new RangeError(`--kernel takes ${KERNEL_RELEASES.join(" or ")}`);
-  }
   const reason = whyNoProof();
   if (reason !== undefined) {
     process.stderr.write(`nothing is proven: ${reason}\n`);
     return 2;
   }
+  const kernel = KERNEL_RELEASES.find((release) => release === (values.kernel ?? provenProfile()));
+  if (kernel === undefined) throw new RangeError(`--kernel is one of ${KERNEL_RELEASES.join(", ")}`);
   const before = readFileSync(MAX_STACK, "utf8");
   const wanted = values["max-stack"];
   if (wanted !== undefined && !(await setMaxStack(wanted, 1))) return 2;
   try {
-    return await run(seconds, seed, values.kernel as KernelRelease);
+    return await run(seconds, seed, kernel);
   } finally {
     // The kernel gives maps back a little after they are closed.
     if (wanted !== undefined) await setMaxStack(before, 600);

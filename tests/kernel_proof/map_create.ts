@@ -5,6 +5,7 @@ import { checkMapCreate, type StackMapAttr } from "../../src/kernel/map_create.t
 import { BpfMap, Descriptor } from "../../src/linux/linux.ts";
 import type { Coverage } from "./coverage.ts";
 import { pick } from "./hostile_file.ts";
+import { provenProfile } from "./running.ts";
 
 /** A map that would take more is left out. */
 const MOST_BYTES = 64 << 20;
@@ -36,7 +37,7 @@ function attributes(random: SeededRandom): Required<StackMapAttr> {
 /** What the model answers without allocating anything: 0 or -errno. */
 function checked(attr: Required<StackMapAttr>, maxStack: number): number {
   try {
-    checkMapCreate(attr, maxStack, kernelProfile("6.18"));
+    checkMapCreate(attr, maxStack, kernelProfile(provenProfile()));
     return 0;
   } catch (error) {
     if (error instanceof KernelError) return -error.errno;
@@ -47,7 +48,7 @@ function checked(attr: Required<StackMapAttr>, maxStack: number): number {
 /** What the model answers. */
 function modelled(attr: StackMapAttr, maxStack: number): number {
   try {
-    new StackMap(attr, { kernel: "6.18", perfEventMaxStack: maxStack });
+    new StackMap(attr, { kernel: provenProfile(), perfEventMaxStack: maxStack });
     return 0;
   } catch (error) {
     if (error instanceof KernelError) return -error.errno;

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import process from "node:process";
-import type { KernelRelease } from "../../mod.ts";
+import { KERNEL_RELEASES, type KernelRelease } from "../../mod.ts";
 import { possibleCpuCount, whyNoBpf } from "../../src/linux/linux.ts";
 import type { CaseSize, ProofCase } from "./case.ts";
 import { Coverage } from "./coverage.ts";
@@ -11,17 +11,16 @@ import { makeCase, type Surroundings } from "./generate.ts";
 import { runLive } from "./live.ts";
 import { printTest } from "./test_text.ts";
 import { type Failure, reduce, type Reduced } from "./reduce.ts";
+import { osRelease, provenProfile, runningProfile } from "./running.ts";
 import { countOutcomes, type Difference, replayCase } from "./replay.ts";
 import { Target } from "./target.ts";
-
-/** The release that the proof is about. */
-const PROVEN = "6.18";
 
 /** Why nothing can be proven here; `undefined` if it can. */
 export function whyNoProof(): string | undefined {
   if (process.platform !== "linux" || process.arch !== "x64") return "the target is a program for Linux on x86-64";
-  const release = readFileSync("/proc/sys/kernel/osrelease", "utf8").trim();
-  if (!release.startsWith(`${PROVEN}.`)) return `this is Linux ${release}, the proof is about ${PROVEN}`;
+  if (runningProfile() === undefined) {
+    return `this is Linux ${osRelease()}, the proof is about ${KERNEL_RELEASES.join(", ")}`;
+  }
   return whyNoBpf();
 }
 
@@ -31,7 +30,7 @@ export interface ProofOptions {
   seconds: number;
   /** Seed of the first case; the next has the next. */
   seed: number;
-  /** The profile to compare with; `"6.18"` by default. Another one shows that differences are found. */
+  /** The profile to compare with; that of the running kernel by default. Another one shows that differences are found. */
   kernel?: KernelRelease;
   size?: CaseSize;
   /** Seconds for the reduction of a failing case; 60 by default. */
@@ -112,7 +111,8 @@ function surroundings(target: Target): Surroundings {
 
 /** Runs cases until the time is over or one differs. */
 export async function prove(options: ProofOptions): Promise<ProofResult> {
-  const { seconds, seed, kernel = PROVEN, size = CASE_SIZE, reduceSeconds = 60, signal, progress } = options;
+  const { seconds, seed, kernel = provenProfile(), size = CASE_SIZE, reduceSeconds = 60, signal, progress } =
+    options;
   const coverage = new Coverage();
   const result: ProofResult = { firstSeed: seed, cases: 0, coverage, found: undefined };
   const start = performance.now();

@@ -20,6 +20,7 @@ import { flagsName, frameStatuses, reasonOf } from "./describe.ts";
 import type { HostileFile } from "./hostile_file.ts";
 import type { LiveCase, LiveOp, LiveRound } from "./live.ts";
 import { RecordLayout } from "./probe.ts";
+import { provenProfile } from "./running.ts";
 
 /** Something that the kernel answered otherwise than the model. */
 export interface Difference {
@@ -38,7 +39,7 @@ export interface Difference {
 
 /** How a replay is done. */
 export interface ReplayOptions {
-  /** The profile; `"6.18"` by default. */
+  /** The profile; that of the running kernel by default. */
   kernel?: KernelRelease;
   nrCpus: number;
   coverage?: Coverage;
@@ -72,8 +73,8 @@ class Replay {
   constructor(proofCase: ProofCase, live: LiveCase, options: ReplayOptions) {
     this.proofCase = proofCase;
     this.live = live;
-    const kernel = options.kernel ?? "6.18";
-    this.#getStackKernel = kernelProfile(kernel).getStack ? kernel : "6.18";
+    const kernel = options.kernel ?? provenProfile();
+    this.#getStackKernel = kernelProfile(kernel).getStack ? kernel : provenProfile();
     this.#layout = new RecordLayout(proofCase.sites);
     this.#coverage = options.coverage ?? new Coverage();
     this.#busyAtStart = options.busyAtStart ?? new Set();
@@ -319,7 +320,9 @@ export function countOutcomes(proofCase: ProofCase, live: LiveCase, coverage: Co
   last.resident.forEach((resident, i) => {
     const { file } = proofCase.files[i];
     coverage.add(`hostile files: ${file.kind}`);
-    coverage.add(`search for a build ID: ${explainBuildIdParse(modelFile(file, resident), "6.18").outcome}`);
+    coverage.add(
+      `search for a build ID: ${explainBuildIdParse(modelFile(file, resident), provenProfile()).outcome}`,
+    );
     const evicted = file.pages.size > 0 && [...file.pages.keys()].filter((page) => !resident.has(page)).length;
     if (evicted) coverage.add(`evicted files: ${evicted === file.pages.size ? "wholly" : "in part"}`);
   });

@@ -9,6 +9,7 @@ import type { LiveCase, LiveOp, LiveRound } from "./live.ts";
 import { RecordLayout } from "./probe.ts";
 import type { Failure } from "./reduce.ts";
 import { addressSpaceOf } from "./replay.ts";
+import { provenProfile } from "./running.ts";
 
 type LiveCall = Extract<LiveOp, { kind: "call" }>;
 
@@ -41,7 +42,7 @@ class Printer {
     const title = `kernel and model agree on ${first.what}, seed ${this.#case.seed}`;
     const { maxStack } = this.#case;
     const limit = maxStack === PERF_MAX_STACK_DEPTH ? "" : `, perfEventMaxStack: ${maxStack}`;
-    const options = `{ kernel: "6.18", nrCpus: ${this.#nrCpus}${limit} }`;
+    const options = `{ kernel: "${provenProfile()}", nrCpus: ${this.#nrCpus}${limit} }`;
     this.#case.maps.forEach((map, i) => {
       this.lines.push(
         `const map${i} = new StackMap(${JSON.stringify(map)}, ${options});`,
