@@ -5,6 +5,7 @@ import { dirname } from "node:path";
 import process from "node:process";
 import { KERNEL_RELEASES } from "../../mod.ts";
 import { kernelRelease, onlineCpus, possibleCpuCount, whyNoBpf } from "../../src/linux/linux.ts";
+import { provenProfile, runningProfile } from "../kernel_proof/running.ts";
 import { pack, type Packed, recordingFiles, type Surroundings } from "./archive.ts";
 import { CRAFTED, recordCrafted } from "./crafted.ts";
 import { FRAME_POINTERS, recordFramePointers } from "./frame_pointers.ts";
@@ -55,9 +56,8 @@ export const RECORDABLE: ReadonlyMap<string, Recordable> = new Map([
 /** Why nothing can be recorded here; `undefined` if it can. */
 export function whyNoRecording(): string | undefined {
   if (process.platform !== "linux" || process.arch !== "x64") return "the programs are for Linux on x86-64";
-  const release = kernelRelease();
-  if (modelled(release) === undefined) {
-    return `this is Linux ${release}, modelled are ${KERNEL_RELEASES.join(" and ")}`;
+  if (runningProfile() === undefined) {
+    return `this is Linux ${kernelRelease()}, modelled are ${KERNEL_RELEASES.join(", ")}`;
   }
   try {
     execFileSync("gcc", ["--version"], { stdio: "ignore" });
@@ -65,10 +65,6 @@ export function whyNoRecording(): string | undefined {
     return "gcc is missing";
   }
   return whyNoBpf();
-}
-
-function modelled(release: string | undefined): Surroundings["kernel"] | undefined {
-  return KERNEL_RELEASES.find((each) => release !== undefined && `${release}.`.startsWith(`${each}.`));
 }
 
 /**
@@ -79,7 +75,7 @@ function modelled(release: string | undefined): Surroundings["kernel"] | undefin
  */
 export async function record(name: string, directory: string): Promise<Map<string, Uint8Array>> {
   const recordable = RECORDABLE.get(name)!;
-  const surroundings = { name, kernel: modelled(kernelRelease())!, nrCpus: possibleCpuCount() };
+  const surroundings = { name, kernel: provenProfile(), nrCpus: possibleCpuCount() };
   const cpu = onlineCpus().at(-1)!;
   mkdirSync(dirname(directory), { recursive: true });
   mkdirSync(directory);
