@@ -13,7 +13,7 @@
  *   {@linkcode elfToGsym} makes them, {@linkcode BinaryLoader} takes binaries from {@linkcode debuginfodStore},
  *   {@linkcode httpStore} and others, {@linkcode symbolizeHandler} answers web requests;
  * - reads and writes the ELF structures that this needs: {@linkcode readBuildId}, {@linkcode parseEhdr}, {@linkcode elfNotes};
- * - models how a kernel fills such a map, bit for bit, for Linux 4.17 and 6.18: {@linkcode StackMap},
+ * - models how a kernel fills such a map, bit for bit, for Linux 4.17, 6.1, 6.12 and 6.18: {@linkcode StackMap},
  *   {@linkcode getStack}, {@linkcode buildIdParse}, {@linkcode AddressSpace}, {@linkcode PcpuFreelist}.
  *
  * Malformed input throws {@linkcode FormatError}; a broken contract throws `TypeError` or `RangeError`; what a modelled

@@ -124,7 +124,7 @@ Deno.test("buildIdParse() wants room for 20 bytes", () => {
   );
 });
 
-Deno.test("buildIdParse() of both releases survives truncation and mutations", () => {
+Deno.test("buildIdParse() of all releases survives truncation and mutations", () => {
   const samples = [
     buildElf({ buildId: ID, before: [["GNU\0", 5, 32]], emptyNotes: 1 }),
     buildElf({ buildId: ID, is64: false, loads: 3 }),

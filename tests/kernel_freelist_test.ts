@@ -46,7 +46,7 @@ Deno.test("spin locks (4.17): a held lock on the way means the kernel would hang
   assertEquals(error.code, "EDEADLK");
 });
 
-Deno.test("trylock in NMI (5.10): an NMI goes to the next list, at last to the extralist", () => {
+Deno.test("trylock in NMI (6.1, 6.12): an NMI goes to the next list, at last to the extralist", () => {
   assertEquals(held("trylock-in-nmi", 0).pop(0, true), 1);
   assertThrows(() => held("trylock-in-nmi", 0).pop(0, false), Error, "spin for ever");
   const freelist = held("trylock-in-nmi", 0, 1);
@@ -63,7 +63,7 @@ Deno.test("trylock in NMI (5.10): an NMI goes to the next list, at last to the e
   assertThrows(() => freelist.push(node, 0, true), Error, "spin for ever");
 });
 
-Deno.test("trylock in NMI (5.10): outside NMI the extralist is drained when the CPUs' lists are empty", () => {
+Deno.test("trylock in NMI (6.1, 6.12): outside NMI the extralist is drained when the CPUs' lists are empty", () => {
   const freelist = held("trylock-in-nmi");
   const taken = [freelist.pop(0), freelist.pop(0)];
   assertEquals(taken, [0, 1]);
@@ -74,6 +74,13 @@ Deno.test("trylock in NMI (5.10): outside NMI the extralist is drained when the 
   freelist.release(1);
   assertEquals(freelist.nodes("extralist"), [1]);
   assertEquals([freelist.pop(0), freelist.pop(0)], [1, -1]);
+  // Locks of lists that are empty are left alone.
+  freelist.hold("extralist");
+  freelist.hold(0);
+  assertEquals(freelist.pop(0), -1);
+  freelist.release("extralist");
+  freelist.hold(1);
+  freelist.push(0, 0, true);
   freelist.hold("extralist");
   assertThrows(() => freelist.pop(0), Error, "the extralist is held");
 });

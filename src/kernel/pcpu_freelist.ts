@@ -39,8 +39,7 @@ export class PcpuFreelist {
    * `pcpu_freelist_init()`: every list empty.
    *
    * @param nrCpus Number of possible CPUs, 1 to 8192.
-   * @param options The release, `"6.18"` if absent; `locks` overrides its locking (no profile has `trylock-in-nmi`
-   * yet, which 5.10 to 5.19 had).
+   * @param options The release, `"6.18"` if absent; `locks` overrides its locking.
    * @throws {RangeError} For a number of CPUs that no kernel has.
    */
   constructor(nrCpus: number, options: { kernel?: KernelRelease; locks?: FreelistLocks } = {}) {
@@ -134,19 +133,20 @@ export class PcpuFreelist {
     throw this.#deadlock(cpu);
   }
 
-  // The list that a pop takes from while some locks are held; −1 for none. With spin locks and in 5.10 to 5.19 the
-  // lock of an empty list is taken too; later code looks first (54a9c3a42d92, 6.0).
+  // The list that a pop takes from while some locks are held; −1 for none. With spin locks (4.17) the lock of an empty
+  // list is taken too; later code looks first (54a9c3a42d92, 6.0).
   #listToPop(cpu: number, nmi: boolean): number {
-    const patient = this.locks === "spin" || (this.locks === "trylock-in-nmi" && !nmi);
+    const looksFirst = this.locks !== "spin";
+    const patient = !looksFirst || (this.locks === "trylock-in-nmi" && !nmi);
     for (let i = 0; i < this.nrCpus; i++) {
       const list = (cpu + i) % this.nrCpus;
-      if (this.#held[list] !== 0) {
-        if (patient) throw this.#deadlock(list);
-      } else if (this.#heads[list] >= 0) {
-        return list;
-      }
+      const empty = this.#heads[list] < 0;
+      if (looksFirst && empty) continue;
+      if (this.#held[list] === 0) {
+        if (!empty) return list;
+      } else if (patient) throw this.#deadlock(list);
     }
-    if (this.locks !== "trylock-in-nmi") return -1;
+    if (this.locks !== "trylock-in-nmi" || this.#heads[this.nrCpus] < 0) return -1;
     if (this.#held[this.nrCpus] === 0) return this.nrCpus;
     if (patient) throw this.#deadlock(this.nrCpus);
     return -1;

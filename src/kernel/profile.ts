@@ -34,7 +34,7 @@ export interface KernelProfile {
   // pcpu_freelist
   /** How elements are spread: `n / cpus + 1` to each CPU until none is left, or evenly, remainder first (4b45cd81f737, 6.1). */
   readonly freelistFill: "n-over-cpus-plus-1" | "even";
-  /** Locks of the per-CPU lists (39d8f0d1026a, 5.10; f2ac0e5d1c4d, 6.15). */
+  /** Locks of the per-CPU lists (39d8f0d1026a, 5.10, of empty ones not since 54a9c3a42d92, 6.0; f2ac0e5d1c4d, 6.15). */
   readonly freelistLocks: FreelistLocks;
 
   // bpf_get_stackid(), bpf_get_stack()

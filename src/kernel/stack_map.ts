@@ -44,7 +44,7 @@ export const PERF_MAX_STACK_DEPTH = 127;
  * Values are in the memory order of a little-endian kernel. A map allocates what the kernel would preallocate:
  * `max_entries` elements and the bucket table.
  *
- * Kernel: 4.17 and 6.18, kernel/bpf/stackmap.c; see {@linkcode KernelProfile} for what differs.
+ * Kernel: 4.17, 6.1, 6.12 and 6.18, kernel/bpf/stackmap.c; see {@linkcode KernelProfile} for what differs.
  *
  * @example
  * ```ts

@@ -6,7 +6,7 @@ import process from "node:process";
 import { KERNEL_RELEASES } from "../../mod.ts";
 import { kernelRelease, onlineCpus, possibleCpuCount, whyNoBpf } from "../../src/linux/linux.ts";
 import { provenProfile, runningProfile } from "../kernel_proof/running.ts";
-import { pack, type Packed, recordingFiles, type Surroundings } from "./archive.ts";
+import { pack, type Packed, recordingFiles } from "./archive.ts";
 import { CRAFTED, recordCrafted } from "./crafted.ts";
 import { FRAME_POINTERS, recordFramePointers } from "./frame_pointers.ts";
 import type { HelperParameters } from "./helper_recorder.ts";
