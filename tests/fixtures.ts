@@ -28,3 +28,14 @@ export const RECORDINGS = [
   "reuse-fast",
   "skip",
 ] as const;
+
+/** The names of those of a running 6.1 and a running 6.12, in testdata/linux-6.1 and testdata/linux-6.12. */
+export const LONGTERM_RECORDINGS = [
+  "basic",
+  "collisions",
+  "crafted",
+  "exhausted",
+  "reuse",
+  "reuse-fast",
+  "skip",
+] as const;

@@ -34,7 +34,7 @@ export class Pinned implements Disposable {
   /** Starts the program at `path` on one CPU, without the environment of this process. */
   constructor(path: string, args: readonly string[], cpu: number, directory: string) {
     const options = { cwd: directory, env: { PATH: "/usr/bin:/bin", LC_ALL: "C" } };
-    this.#process = spawn("taskset", ["--cpu-list", `${cpu}`, path, ...args], {
+    this.#process = spawn("taskset", ["-c", `${cpu}`, path, ...args], {
       ...options,
       stdio: ["pipe", "ignore", "inherit"],
     });
