@@ -22,7 +22,7 @@ import { ProcessWatch } from "../src/cli/live/process_watch.ts";
 import { LocalSymbolizer, nameProcesses, userColumns } from "../src/cli/live/record_result.ts";
 import { openRegular } from "../src/cli/live/regular_file.ts";
 import { inDirectory, run } from "./cli_run.ts";
-import { noBpfOrGcc } from "./linux_fixture.ts";
+import { FRAME_POINTERS, noBpfOrGcc } from "./linux_fixture.ts";
 
 // Works in a function named by the compiler's command line, for so many milliseconds; then becomes another program.
 const WORK = `
@@ -48,7 +48,7 @@ int main(int argc, char **argv) {
 function compile(dir: string, name: string, buildId: string): string {
   writeFileSync(`${dir}/work.c`, WORK);
   const path = `${dir}/${name}`;
-  const flags = ["-O0", "-fno-omit-frame-pointer", `-Wl,--build-id=${buildId}`, `-DWORK=work_of_${name}`];
+  const flags = ["-O0", ...FRAME_POINTERS, `-Wl,--build-id=${buildId}`, `-DWORK=work_of_${name}`];
   execFileSync("gcc", [...flags, "-o", path, `${dir}/work.c`]);
   return path;
 }

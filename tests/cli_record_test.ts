@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { BPF_F_STACK_BUILD_ID, BPF_MAP_TYPE_STACK_TRACE, readRecording } from "../mod.ts";
 import { BPF_MAP_TYPE_HASH, BpfMap } from "../src/linux/linux.ts";
 import { inDirectory, run } from "./cli_run.ts";
-import { fillStacks, noBpf, noBpfOrGcc } from "./linux_fixture.ts";
+import { fillStacks, FRAME_POINTERS, noBpf, noBpfOrGcc } from "./linux_fixture.ts";
 
 const MAIN = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url));
 
@@ -34,7 +34,7 @@ int main(int argc, char **argv) {
 function compileBusy(dir: string): string {
   const path = `${dir}/busy`;
   writeFileSync(`${path}.c`, BUSY);
-  const flags = ["-O0", "-static", "-fno-omit-frame-pointer", "-Wl,--build-id=sha1"];
+  const flags = ["-O0", "-static", ...FRAME_POINTERS, "-Wl,--build-id=sha1"];
   execFileSync("gcc", [...flags, "-o", path, `${path}.c`]);
   return path;
 }
@@ -82,6 +82,15 @@ async function untilItSamples(pid: number): Promise<void> {
     }
   };
   for (let i = 0; !samples() && i < 2000; i++) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+/** Waits until a process has used so many more seconds of CPU time. */
+async function untilItUsed(pid: number, seconds: number): Promise<void> {
+  const used = () => {
+    const [utime, stime] = readFileSync(`/proc/${pid}/stat`, "utf8").split(" ").slice(13, 15).map(Number);
+    return (utime + stime) / 100; // USER_HZ
+  };
+  for (const until = used() + seconds; used() < until;) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 Deno.test("record and dump say what is wrong with a command line, on every machine", async () => {
@@ -162,7 +171,7 @@ Deno.test({
           const file = `${dir}/${how.replace(" ", "-")}.tar.gz`;
           const cli = startCli("record", "--pid", `${target.pid}`, "--output", file, "--folded", "-");
           await untilItSamples(cli.pid);
-          await new Promise((resolve) => setTimeout(resolve, 500));
+          await untilItUsed(target.pid!, 0.7);
           if (how === "death") process.kill(target.pid!, "SIGKILL");
           else process.kill(cli.pid, "SIGINT");
           if (how === "SIGINT twice") process.kill(cli.pid, "SIGINT");
