@@ -1,4 +1,5 @@
 // Owns archives in the format of an initial RAM disk: cpio, "newc".
+import { concat } from "../elf_builder.ts";
 
 /** One file of an archive, or a folder where `bytes` is undefined. */
 export interface CpioEntry {
@@ -26,16 +27,10 @@ function entry(number: number, path: string, mode: number, bytes: Uint8Array): U
 }
 
 /** Packs entries, folders before what is in them. */
-export function packCpio(entries: CpioEntry[]): Uint8Array<ArrayBuffer> {
+export function packCpio(entries: CpioEntry[]): Uint8Array {
   const parts = entries.flatMap(({ path, mode, bytes }, index) =>
     entry(index + 1, path, mode | (bytes === undefined ? S_IFDIR : S_IFREG), bytes ?? new Uint8Array(0))
   );
   parts.push(...entry(0, "TRAILER!!!", 0, new Uint8Array(0)));
-  const archive = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    archive.set(part, at);
-    at += part.length;
-  }
-  return archive;
+  return concat(...parts);
 }
