@@ -3,7 +3,8 @@
 
 const [stages, directory] = Deno.args;
 const totals = { passed: 0, failed: 0, skipped: 0 };
-const MOST_LINES = 40;
+/** What is said of failures, and of each. */
+const [MOST_FAILURES, MOST_LINES] = [10, 40];
 
 /** Text of a report without its tags; no more than the first lines. */
 function plain(xml: string): string {
@@ -22,7 +23,7 @@ for (const { name } of Deno.readDirSync(directory)) {
     )
   ) {
     if (/<(?:failure|error)\b/.test(content)) {
-      totals.failed++;
+      if (++totals.failed > MOST_FAILURES) continue;
       const [runtime, test] = [name.replace(".xml", ""), /\bname="([^"]*)"/.exec(head)?.[1] ?? "?"];
       console.log(`FAILED in ${runtime}: ${plain(test)}\n    ${plain(content)}`);
     } else if (/<skipped\b/.test(content)) totals.skipped++;

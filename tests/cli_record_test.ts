@@ -87,10 +87,12 @@ async function untilItSamples(pid: number): Promise<void> {
 /** Waits until a process has used so many more seconds of CPU time. */
 async function untilItUsed(pid: number, seconds: number): Promise<void> {
   const used = () => {
-    const [utime, stime] = readFileSync(`/proc/${pid}/stat`, "utf8").split(" ").slice(13, 15).map(Number);
+    const [, behindName] = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ");
+    const [utime, stime] = behindName.split(" ").slice(11, 13).map(Number);
     return (utime + stime) / 100; // USER_HZ
   };
-  for (const until = used() + seconds; used() < until;) await new Promise((resolve) => setTimeout(resolve, 20));
+  const [until, end] = [used() + seconds, Date.now() + 20_000];
+  while (used() < until && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 Deno.test("record and dump say what is wrong with a command line, on every machine", async () => {

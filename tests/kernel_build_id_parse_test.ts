@@ -90,7 +90,7 @@ Deno.test("buildIdParse() survives offsets that wrap", () => {
   }
 });
 
-Deno.test("buildIdParse() of 4.17 ends the search where a note's size wraps", () => {
+Deno.test("buildIdParse() goes on where each release does if a note's size wraps", () => {
   const make = (namesz: number, descsz: number) => {
     const bytes = buildElf({ buildId: ID, before: [["GNU\0", 1, 16]] });
     const view = new DataView(bytes.buffer);
@@ -98,11 +98,18 @@ Deno.test("buildIdParse() of 4.17 ends the search where a note's size wraps", ()
     view.setUint32(124, descsz, true);
     return bytes;
   };
-  assertEquals(answer(make(4, 16), "4.17"), "found");
-  assertEquals(answer(make(0xffffffff, 20), "4.17"), "found"); // rounds to 0: the next note is 32 bytes on
-  assertEquals(answer(make(0xfffffff0, 0), "4.17"), "no-build-id-note"); // 2^32 − 4: wraps backwards
-  assertEquals(answer(make(0xfffffff0, 36), "4.17"), "found"); // wraps forwards, onto the next note
-  assertEquals(answer(make(0xfffffff0, 36), "6.18"), "no-build-id-note");
+  const answers = (namesz: number, descsz: number) =>
+    KERNEL_RELEASES.map((kernel) => answer(make(namesz, descsz), kernel) === "found");
+  assertEquals(answers(4, 16), [true, true, true, true]);
+  // In a u32 it rounds to 0: the next note is 32 bytes on.
+  for (const size of [0xfffffffd, 0xffffffff]) {
+    assertEquals(answers(size, 20), [true, false, true, true]);
+    assertEquals(answers(20, size), [true, false, true, true]);
+  }
+  // The offset wraps as well, in 4.17 alone: forwards, onto the next note, and backwards.
+  assertEquals(answers(0xfffffffc, 24), [true, false, false, false]);
+  assertEquals(answers(0xfffffff0, 36), [true, false, false, false]);
+  assertEquals(answers(0xfffffff0, 0), [false, false, false, false]);
 });
 
 Deno.test("buildIdParse() of 4.17 reads zeros where the descriptor runs over the page's end", () => {

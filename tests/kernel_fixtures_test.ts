@@ -6,10 +6,11 @@ import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { parseProcMaps } from "../mod.ts";
 import { readTar } from "../src/recording/tar.ts";
-import { readTestdata, RECORDINGS } from "./fixtures.ts";
+import { LONGTERM_RECORDINGS, readTestdata, RECORDINGS } from "./fixtures.ts";
 import { pack } from "./kernel_fixtures/archive.ts";
 import { checkMappings, MappingsChanged } from "./kernel_fixtures/observe.ts";
 import { record, RECORDABLE, whyNoRecording } from "./kernel_fixtures/recordings.ts";
+import { provenProfile } from "./kernel_proof/running.ts";
 
 const reason = whyNoRecording();
 const ignore = reason !== undefined;
@@ -23,13 +24,16 @@ function metaOf(files: ReadonlyMap<string, Uint8Array>): Record<string, unknown>
 Deno.test("testdata's recordings have the parameters that they are recorded anew with, and name no odd path", () => {
   for (const [name, { parameters: { helperFlags, maxEntries, depthIp, depthBuildId } }] of RECORDABLE) {
     assert((RECORDINGS as readonly string[]).includes(name), name);
-    const files = readTar(readTestdata(`linux-6.18/${name}.tar.gz`));
-    const { nrCpus: _, files: mapped, ...rest } = metaOf(files);
-    const parameters = { helperFlags, maxEntries, depthIp, depthBuildId };
-    assertEquals(rest, { name, kernel: "6.18", pageSize: 4096, ...parameters });
-    const paths = parseProcMaps(decoder.decode(files.get("maps"))).map(({ path }) => path);
-    for (const path of [...Object.keys(mapped as object), ...paths]) {
-      assertMatch(path, /^(\/opt\/demo\/.*|\/usr\/lib\/.*|\/dev\/zero|\[.*|anon_inode:.*|)$/);
+    const isLongterm = (LONGTERM_RECORDINGS as readonly string[]).includes(name);
+    for (const kernel of isLongterm ? ["6.1", "6.12", "6.18"] : ["6.18"]) {
+      const files = readTar(readTestdata(`linux-${kernel}/${name}.tar.gz`));
+      const { nrCpus: _, files: mapped, ...rest } = metaOf(files);
+      const parameters = { helperFlags, maxEntries, depthIp, depthBuildId };
+      assertEquals(rest, { name, kernel, pageSize: 4096, ...parameters });
+      const paths = parseProcMaps(decoder.decode(files.get("maps"))).map(({ path }) => path);
+      for (const path of [...Object.keys(mapped as object), ...paths]) {
+        assertMatch(path, /^(\/opt\/demo\/.*|\/usr\/lib\/.*|\/dev\/zero|\[.*|anon_inode:.*|)$/);
+      }
     }
   }
 });
@@ -65,7 +69,7 @@ for (const name of ["skip", "crafted"]) {
         const { archive, summary, difference } = await pack(files);
         assertEquals(difference, undefined, summary);
         assertEquals(readTar(new Uint8Array(gunzipSync(archive))), files);
-        const kept = readTar(readTestdata(`linux-6.18/${name}.tar.gz`));
+        const kept = readTar(readTestdata(`linux-${provenProfile()}/${name}.tar.gz`));
         assertEquals([...files.keys()].slice(0, 6), [...kept.keys()].slice(0, 6));
         const [meta, keptMeta] = [files, kept].map(metaOf);
         assertEquals(Object.keys(meta), Object.keys(keptMeta));

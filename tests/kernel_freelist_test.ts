@@ -1,6 +1,13 @@
 // PcpuFreelist and CpuSchedule: how elements are spread and handed out, with free and with held locks.
 import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
-import { CpuSchedule, type FreelistLocks, KernelError, type KernelRelease, PcpuFreelist } from "../mod.ts";
+import {
+  CpuSchedule,
+  type FreelistLocks,
+  KERNEL_RELEASES,
+  KernelError,
+  type KernelRelease,
+  PcpuFreelist,
+} from "../mod.ts";
 
 function lists(kernel: KernelRelease, nrCpus: number, nrElems: number): number[][] {
   const freelist = new PcpuFreelist(nrCpus, { kernel });
@@ -15,7 +22,8 @@ Deno.test("populate() of 4.17 gives each CPU n / cpus + 1 elements until none is
   assertEquals(lists("4.17", 1, 3), [[2, 1, 0]]);
 });
 
-Deno.test("populate() of 6.18 spreads evenly, the remainder to the first CPUs", () => {
+Deno.test("populate() since 6.1 spreads evenly, the remainder to the first CPUs", () => {
+  for (const kernel of KERNEL_RELEASES.slice(1)) assertEquals(lists(kernel, 4, 6), [[1, 0], [3, 2], [4], [5]]);
   assertEquals(lists("6.18", 4, 6), [[1, 0], [3, 2], [4], [5]]);
   assertEquals(lists("6.18", 2, 4), [[1, 0], [3, 2]]);
   assertEquals(lists("6.18", 3, 1), [[0], [], []]);

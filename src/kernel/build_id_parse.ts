@@ -85,18 +85,18 @@ export class BuildIdParser {
     this.#fetch(0, sizeofEhdr); // in the page that is there already
     let phnum = this.#view.getUint16(this.#at + (is64 ? 56 : 44), true);
     let phoff = sizeofEhdr;
-    if (profile.phdrTable !== "behind-ehdr") {
-      const low = this.#view.getUint32(this.#at + (is64 ? 32 : 28), true);
-      const high = is64 ? this.#view.getUint32(this.#at + 36, true) : 0;
-      phoff = high * U32 + low;
-      if (profile.phdrTable === "only-behind-ehdr" && phoff !== sizeofEhdr) return this.#fail("phdrs-elsewhere");
-      const bytes = Math.min(phnum, profile.phdrLimit as number) * sizeofPhdr;
-      if (is64 && high === U32 - 1 && low + bytes >= U32) return this.#fail("phdrs-overflow");
-    }
+    const low = this.#view.getUint32(this.#at + (is64 ? 32 : 28), true);
+    const high = is64 ? this.#view.getUint32(this.#at + 36, true) : 0;
+    const said = high * U32 + low;
+    if (profile.phdrTable === "only-behind-ehdr" && said !== sizeofEhdr) return this.#fail("phdrs-elsewhere");
     if (profile.phdrLimit === "first-page") {
       if (phnum > Math.floor((PAGE_SIZE - sizeofEhdr) / sizeofPhdr)) return this.#fail("too-many-phdrs");
     } else {
       phnum = Math.min(phnum, profile.phdrLimit);
+    }
+    if (profile.phdrTable === "e_phoff") {
+      phoff = said;
+      if (is64 && high === U32 - 1 && low + phnum * sizeofPhdr >= U32) return this.#fail("phdrs-overflow");
     }
 
     let outcome: BuildIdOutcome = "no-note-segment";
@@ -119,7 +119,7 @@ export class BuildIdParser {
   }
 
   #parseNotes(start: number, size: number): BuildIdOutcome {
-    const { fileRange, noteInSegment, noteName, descszMin } = this.#profile;
+    const { fileRange, noteInSegment, noteName, noteSizes, descszMin } = this.#profile;
     const end = start + size;
     // With page-cache the end must fit a u32. A p_offset of 2^63 or more, negative as a loff_t, can pass the kernel's
     // check, but then no page is found for it: both ways the segment has no build ID.
@@ -133,8 +133,11 @@ export class BuildIdParser {
       const namesz = this.#view.getUint32(this.#at, true);
       const descsz = this.#view.getUint32(this.#at + 4, true);
       const type = this.#view.getUint32(this.#at + 8, true);
-      // Sizes are rounded up to 4 in u32 arithmetic: 0xfffffffd and above become 0.
-      const next = at + SIZEOF_NHDR + (((namesz + 3) & ~3) >>> 0) + (((descsz + 3) & ~3) >>> 0);
+      // Rounded up to 4 in a u32, 0xfffffffd and above become 0.
+      const next = at + SIZEOF_NHDR +
+        (noteSizes === "u32"
+          ? (((namesz + 3) & ~3) >>> 0) + (((descsz + 3) & ~3) >>> 0)
+          : Math.ceil(namesz / 4) * 4 + Math.ceil(descsz / 4) * 4);
       if (whole && next > end) break;
       if (
         type === NT_GNU_BUILD_ID && namesz === 4 && descsz >= descszMin && descsz <= BPF_BUILD_ID_SIZE &&

@@ -1,4 +1,4 @@
-// Owns what bpf(BPF_MAP_CREATE) checks for a stack map and what the map is charged with.
+// Owns what bpf(BPF_MAP_CREATE) checks for a stack map and how much memory the kernel says that the map takes.
 import { BPF_F_NUMA_NODE, BPF_F_RDONLY, BPF_F_STACK_BUILD_ID, BPF_F_WRONLY } from "../uapi/bpf.ts";
 import { SIZEOF_BPF_STACK_BUILD_ID } from "../uapi/bpf_stack_build_id.ts";
 import { KernelError } from "../uapi/errno.ts";
@@ -27,7 +27,7 @@ function charge(profile: KernelProfile, nBuckets: number, valueSize: number): nu
   return profile.sizeofStackMap + nBuckets * (8 + SIZEOF_BUCKET + valueSize);
 }
 
-/** Bytes that a map is charged with: see {@linkcode KernelProfile.memUsage}. */
+/** Bytes that a map is said to take: see {@linkcode KernelProfile.memUsage}. */
 export function mapMemUsage(
   maxEntries: number,
   nBuckets: number,

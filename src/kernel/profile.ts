@@ -14,18 +14,19 @@ export interface KernelProfile {
 
   // bpf_map_create()
   /**
-   * What is too big (-E2BIG): a charge within a page of 4 GiB (4.17), or more than 2^31 entries (the charge went in
-   * 5.11, 370868107bf6; what was left is the same on 64 bits before and after 7a4b21250bf7, 6.9).
+   * What is too big (-E2BIG): a charge within a page of 4 GiB (4.17), or more than 2^31 entries (7a4b21250bf7, 6.9,
+   * and 6.1 since March 2024; the charge went in 5.11, 370868107bf6).
    */
   readonly createLimit: "charge-of-4GiB" | "entries-over-2^31";
   /**
-   * What a map is charged: whole pages for as many elements as buckets (4.17); whole pages for `max_entries` keys and
-   * values, whatever else it takes (bpf_map_memory_footprint(), 80ee81e0403c, 5.11); or the bytes of `max_entries`
-   * elements (stack_map_mem_usage(), cbb9b6068c68, 6.4).
+   * What `memlock` in /proc/PID/fdinfo counts. Until 5.11 it is charged to RLIMIT_MEMLOCK: whole pages for as many
+   * elements as buckets (4.17). Later it is only shown: whole pages for `max_entries` keys and values, whatever else the
+   * map takes (bpf_map_memory_footprint(), 80ee81e0403c, 5.11), or the bytes of `max_entries` elements
+   * (stack_map_mem_usage(), cbb9b6068c68, 6.4).
    */
   readonly memUsage: "pages-of-buckets" | "pages-of-entries" | "bytes-of-entries";
   /**
-   * `sizeof(struct bpf_stack_map)` in bytes on x86-64; 0 in 6.1, which does not charge it. It depends on the kernel's
+   * `sizeof(struct bpf_stack_map)` in bytes on x86-64; 0 in 6.1, which does not count it. It depends on the kernel's
    * configuration: 192 is counted from the 4.17 headers without debug options, 288 and 320 are read off a running 6.12
    * and 6.18 (`memlock` in /proc/PID/fdinfo).
    */
@@ -54,7 +55,7 @@ export interface KernelProfile {
   // build_id_parse()
   /**
    * Where program headers are read: right behind the ELF header; there, and a file that has them elsewhere is refused
-   * (961a28513245, 6.11); or at `e_phoff` (d4deb8242341, 6.12).
+   * (961a28513245, 6.11, and 6.1.113); or at `e_phoff` (d4deb8242341, 6.12).
    */
   readonly phdrTable: "behind-ehdr" | "only-behind-ehdr" | "e_phoff";
   /** Most program headers: what fits the first page, else the file is refused; or a number, the rest ignored (4e9d360c4cdf, 6.12). */
@@ -63,10 +64,15 @@ export interface KernelProfile {
   readonly noteSegments: "first" | "each";
   /** What may be read: the first page, or any page that is in the page cache (de3ec364c3c3, 4e9d360c4cdf; 6.12). */
   readonly fileRange: "first-page" | "page-cache";
-  /** How a note's name is checked: its size 4, or also its bytes "GNU\0" (905415ff3ffb, 6.12). */
+  /** How a note's name is checked: its size 4, or also its bytes "GNU\0" (5.14). */
   readonly noteName: "size" | "GNU";
-  /** What must lie in the segment: a note's header and one byte more, or the note with its padding (905415ff3ffb, 6.12). */
+  /** What must lie in the segment: a note's header and one byte more, or the note with its padding (905415ff3ffb, 6.12, and 6.1.113). */
   readonly noteInSegment: "header" | "whole";
+  /**
+   * In what the padded sizes of a note's name and descriptor are computed: in `u32`, where 2^32 - 3 and above become 0,
+   * or in `u64` (905415ff3ffb, 6.12, and 6.1.113; `u32` again since de3ec364c3c3, 6.12).
+   */
+  readonly noteSizes: "u32" | "u64";
   /** Shortest descriptor taken, in bytes: 20, or 1 (0b698005a9d1, 5.0); the longest is 20. */
   readonly descszMin: number;
 
@@ -99,6 +105,7 @@ const PROFILES: Readonly<Record<KernelRelease, KernelProfile>> = {
     fileRange: "first-page",
     noteName: "size",
     noteInSegment: "header",
+    noteSizes: "u32",
     descszMin: 20,
     lookupFromBpf: "NULL",
     lookupAndDelete: "EINVAL",
@@ -121,6 +128,7 @@ const PROFILES: Readonly<Record<KernelRelease, KernelProfile>> = {
     fileRange: "first-page",
     noteName: "GNU",
     noteInSegment: "whole",
+    noteSizes: "u64",
     descszMin: 1,
     lookupFromBpf: "EOPNOTSUPP",
     lookupAndDelete: "ENOTSUPP",
@@ -143,6 +151,7 @@ const PROFILES: Readonly<Record<KernelRelease, KernelProfile>> = {
     fileRange: "page-cache",
     noteName: "GNU",
     noteInSegment: "whole",
+    noteSizes: "u32",
     descszMin: 1,
     lookupFromBpf: "EOPNOTSUPP",
     lookupAndDelete: "ENOTSUPP",
@@ -165,6 +174,7 @@ const PROFILES: Readonly<Record<KernelRelease, KernelProfile>> = {
     fileRange: "page-cache",
     noteName: "GNU",
     noteInSegment: "whole",
+    noteSizes: "u32",
     descszMin: 1,
     lookupFromBpf: "EOPNOTSUPP",
     lookupAndDelete: "works",

@@ -340,9 +340,9 @@ export class StackMap {
   }
 
   /**
-   * `stack_map_mem_usage()`: bytes that the map is charged with, `memlock` in /proc/PID/fdinfo. For 4.17: the pages
-   * charged to the user at creation. Both on x86-64; the size of `struct bpf_stack_map` in it depends on the
-   * kernel's configuration. For 6.1: the pages of its keys and values.
+   * `stack_map_mem_usage()`: bytes that `memlock` in /proc/PID/fdinfo shows, on x86-64. For 4.17 the pages that are
+   * charged at creation, for 6.1 those of the keys and values; in all but 6.1 the size of `struct bpf_stack_map`, which
+   * depends on the kernel's configuration, is part of it.
    */
   memUsage(): number {
     return mapMemUsage(this.maxEntries, this.nBuckets, this.valueSize, this.#profile);

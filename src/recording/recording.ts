@@ -105,7 +105,7 @@ const MOST_OBJECTS = 1 << 19;
 /**
  * Reads a recording: an archive in tar's ustar format, packed with gzip or not, with a `meta.json` that says what
  * the other files are: samples, as {@linkcode encodeRecording} writes them and docs/recording.md describes them,
- * or helper calls, as testdata/linux-6.18 has them and testdata/README.md describes them.
+ * or helper calls, as testdata/linux-* has them and testdata/README.md describes them.
  *
  * @param archive Told by its first bytes to be gzip or tar. Owned by the caller; an unpacked archive is not copied,
  *   and the result's `files` are views of it.

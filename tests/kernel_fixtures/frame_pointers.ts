@@ -1,4 +1,4 @@
-// Owns the recordings of testdata/linux-6.18/target.c: a small program with frame pointers, and what each is told.
+// Owns the recordings of target.c, which is in testdata/linux-6.18: a small program with frame pointers, and what each is told.
 import { execFileSync } from "node:child_process";
 import { copyFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";

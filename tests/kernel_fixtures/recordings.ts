@@ -3,9 +3,8 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, realpathSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import process from "node:process";
-import { KERNEL_RELEASES } from "../../mod.ts";
 import { kernelRelease, onlineCpus, possibleCpuCount, whyNoBpf } from "../../src/linux/linux.ts";
-import { provenProfile, runningProfile } from "../kernel_proof/running.ts";
+import { PROVABLE, provenProfile, runningProfile } from "../kernel_proof/running.ts";
 import { pack, type Packed, recordingFiles } from "./archive.ts";
 import { CRAFTED, recordCrafted } from "./crafted.ts";
 import { FRAME_POINTERS, recordFramePointers } from "./frame_pointers.ts";
@@ -57,7 +56,7 @@ export const RECORDABLE: ReadonlyMap<string, Recordable> = new Map([
 export function whyNoRecording(): string | undefined {
   if (process.platform !== "linux" || process.arch !== "x64") return "the programs are for Linux on x86-64";
   if (runningProfile() === undefined) {
-    return `this is Linux ${kernelRelease()}, modelled are ${KERNEL_RELEASES.join(", ")}`;
+    return `this is Linux ${kernelRelease()}, it takes ${PROVABLE.join(", ")}`;
   }
   try {
     execFileSync("gcc", ["--version"], { stdio: "ignore" });

@@ -182,8 +182,10 @@ function note(random: SeededRandom, layout: Layout): Uint8Array {
   const name = random.chance(0.75)
     ? "GNU\0"
     : pick(random, ["XYZ\0", "gnu\0", "GNU!", "Go\0\0", "\0GNU", "GNU\0junk"]);
-  const nameRoom = Math.min(Math.ceil(namesz / 4) * 4, 104);
-  const descRoom = Math.min(Math.ceil(descsz / 4) * 4, 44);
+  // Where rounding up gives 2^32, a kernel may go on as if it were 0: what follows then lies there.
+  const room = (size: number) => size > U32 - 4 && random.chance(0.6) ? 0 : Math.ceil(size / 4) * 4;
+  const nameRoom = Math.min(room(namesz), 104);
+  const descRoom = Math.min(room(descsz), 44);
   const fields = new Fields(12 + nameRoom + descRoom, layout);
   fields.u32(0, namesz);
   fields.u32(4, descsz);

@@ -5,11 +5,9 @@ import { parseArgs } from "node:util";
 import { KERNEL_RELEASES, type KernelRelease } from "../../mod.ts";
 import { compareMapCreate } from "./map_create.ts";
 import { helperResults, hostileFiles, maxStackDepth, prove, whyNoProof } from "./proof.ts";
-import { provenProfile } from "./running.ts";
+import { PROVABLE, provenProfile } from "./running.ts";
 
-const HELP = `Proves the kernel model against the running kernel (x86-64, Linux ${
-  KERNEL_RELEASES.slice(1).join(" or ")
-}, root).
+const HELP = `Proves the kernel model against the running kernel (x86-64, root; Linux ${PROVABLE.join(", ")}).
 
 deno task kernel-proof [--seconds N] [--seed N]
 
@@ -42,18 +40,20 @@ async function main(): Promise<number> {
   }
   const [seconds, seed] = [values.seconds, values.seed].map(Number);
   if (!(seconds >= 0) || !Number.isSafeInteger(seed)) throw new RangeError("--seconds and --seed take numbers");
+  const kernel = KERNEL_RELEASES.find((release) => release === values.kernel);
+  if (kernel === undefined && values.kernel !== undefined) {
+    throw new RangeError(`--kernel is one of ${KERNEL_RELEASES.join(", ")}`);
+  }
   const reason = whyNoProof();
   if (reason !== undefined) {
     process.stderr.write(`nothing is proven: ${reason}\n`);
     return 2;
   }
-  const kernel = KERNEL_RELEASES.find((release) => release === (values.kernel ?? provenProfile()));
-  if (kernel === undefined) throw new RangeError(`--kernel is one of ${KERNEL_RELEASES.join(", ")}`);
   const before = readFileSync(MAX_STACK, "utf8");
   const wanted = values["max-stack"];
   if (wanted !== undefined && !(await setMaxStack(wanted, 1))) return 2;
   try {
-    return await run(seconds, seed, kernel);
+    return await run(seconds, seed, kernel ?? provenProfile());
   } finally {
     // The kernel gives maps back a little after they are closed.
     if (wanted !== undefined) await setMaxStack(before, 600);

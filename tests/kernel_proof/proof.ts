@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import process from "node:process";
-import { KERNEL_RELEASES, type KernelRelease } from "../../mod.ts";
+import type { KernelRelease } from "../../mod.ts";
 import { kernelRelease, possibleCpuCount, whyNoBpf } from "../../src/linux/linux.ts";
 import type { CaseSize, ProofCase } from "./case.ts";
 import { Coverage } from "./coverage.ts";
@@ -11,7 +11,7 @@ import { makeCase, type Surroundings } from "./generate.ts";
 import { runLive } from "./live.ts";
 import { printTest } from "./test_text.ts";
 import { type Failure, reduce, type Reduced } from "./reduce.ts";
-import { provenProfile, runningProfile } from "./running.ts";
+import { PROVABLE, provenProfile, runningProfile } from "./running.ts";
 import { countOutcomes, type Difference, replayCase } from "./replay.ts";
 import { Target } from "./target.ts";
 
@@ -19,7 +19,7 @@ import { Target } from "./target.ts";
 export function whyNoProof(): string | undefined {
   if (process.platform !== "linux" || process.arch !== "x64") return "the target is a program for Linux on x86-64";
   if (runningProfile() === undefined) {
-    return `this is Linux ${kernelRelease()}, the proof is about ${KERNEL_RELEASES.join(", ")}`;
+    return `this is Linux ${kernelRelease()}, the proof is about ${PROVABLE.join(", ")}`;
   }
   return whyNoBpf();
 }

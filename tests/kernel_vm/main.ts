@@ -23,6 +23,7 @@ deno task kernel-vm [options] -- COMMAND…
   --directory DIR    for what is downloaded and made, some 600 MB for each architecture; by default the folder
                      stackmap-kernel-vm where the system keeps caches ($XDG_CACHE_HOME, or ~/.cache)
 
+It takes Debian with qemu-system-x86 or qemu-system-arm, e2fsprogs and git, and network for what is not there yet.
 The command runs as root in a copy of the project as the working tree has it, with Deno, gcc and busybox, and
 without network. Its output goes to stdout, progress to stderr. The exit status is the command's; 124 when the
 time is up, 125 when the machine failed, and 2 when it can't be run.

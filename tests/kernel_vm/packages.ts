@@ -31,7 +31,7 @@ function isSuite(suite: string): boolean {
 }
 
 /** The lines of /etc/apt/sources.list and its like that speak of Debian, for whatever architecture. */
-export function debianLines(text: string): string {
+function debianLines(text: string): string {
   return text.split("\n").filter((line) => {
     const words = line.replace(/\[.*?\]/, "").trim().split(/\s+/);
     return words[0] === "deb" && isSuite(words[2] ?? "") && words.includes("main");
@@ -39,7 +39,7 @@ export function debianLines(text: string): string {
 }
 
 /** The same for the format with a paragraph for each source. */
-export function debianParagraphs(text: string): string {
+function debianParagraphs(text: string): string {
   const lines = text.split("\n").filter((line) => !line.startsWith("#")).join("\n");
   return lines.split(/\n\s*\n/).filter((paragraph) => {
     const words = (field: string) =>
