@@ -225,22 +225,27 @@ for (const kind of ["debuginfod", "http"] as const) {
 
   Deno.test(`when the time is over, the answer has what there is of ${kind} servers, and the true reasons so far`, async () => {
     await withFaults(async ({ url }, open) => {
-      const handler = symbolizeHandler({
-        store: (await stores(url, { ...LIMITS, timeoutMs: 9000, stallMs: 9000 }))[kind],
-        maxFileBytes: 1 << 20,
-        concurrency: 20,
-        limits: { maxMilliseconds: 500 },
-      });
-      const start = performance.now();
-      const { frames, stacks, problems }: SymbolizeAnswer = await (await handler(post(STACKS, JSON_TYPE))).json();
-      assert(performance.now() - start < 4000);
-      const told = new Map(problems.map(({ buildId, reason }) => [buildId, reason]));
+      const ask = async (maxMilliseconds: number) => {
+        const handler = symbolizeHandler({
+          store: (await stores(url, { ...LIMITS, timeoutMs: 9000, stallMs: 9000 }))[kind],
+          maxFileBytes: 1 << 20,
+          concurrency: 20,
+          limits: { maxMilliseconds },
+        });
+        const start = performance.now();
+        const { frames, stacks, problems }: SymbolizeAnswer = await (await handler(post(STACKS, JSON_TYPE))).json();
+        assert(performance.now() - start < maxMilliseconds + 3500);
+        const told = new Map(problems.map(({ buildId, reason }) => [buildId, reason]));
+        return { told, rec: frames[stacks.at(-1)!.frames[0]] };
+      };
+      const none = PROGRAMS[FAULTS.findIndex(({ name }) => name === "has none")].hex;
+      let { told, rec } = await ask(500);
+      // On a busy machine half a second may be over before the quick answers are there.
+      if (told.get(none) !== "not-found" || rec.function === undefined) ({ told, rec } = await ask(4000));
       for (const name of ["says nothing", "stalls"]) {
         assertEquals(told.get(PROGRAMS[FAULTS.findIndex((fault) => fault.name === name)].hex), "timeout");
       }
-      const none = PROGRAMS[FAULTS.findIndex(({ name }) => name === "has none")].hex;
       assertEquals(told.get(none), "not-found");
-      const rec = frames[stacks.at(-1)!.frames[0]];
       assertEquals([rec.function, told.has(toHex(TARGET.buildId))], ["rec", false]);
       assert(await until(() => open() === 0), `${open()} answers are still under way`);
     });
