@@ -18,6 +18,18 @@ export function contentLength(headers: Headers): number | undefined {
   return Number(text);
 }
 
+/**
+ * The chunks of an answer's body; `undefined` if it has none. Never throws: Bun does where the connection broke between
+ * headers and body, and then the first chunk is what fails.
+ */
+export function bodyOf(response: Response): ChunkReader | undefined {
+  try {
+    return response.body === null ? undefined : chunksOf(response.body);
+  } catch (error) {
+    return { read: () => Promise.reject(error), cancel: () => Promise.resolve() };
+  }
+}
+
 const CANCELLED = "the answer was cancelled";
 
 function cancelledError(): DOMException {
@@ -50,7 +62,7 @@ export class HttpBody implements ChunkReader {
     { stallMs = 10_000, minBytesPerSecond = 1024, maxBytes }: BodyLimits,
   ) {
     this.#name = name;
-    this.#chunks = response.body === null ? undefined : chunksOf(response.body);
+    this.#chunks = bodyOf(response);
     this.#controller = controller;
     this.#signal = signal;
     this.#announced = contentLength(response.headers);

@@ -1,8 +1,8 @@
 // Owns HTTP as the stores speak it: time limits, retries, and which redirections are followed.
 import { MOST_TIMER_MS, orAborted } from "../base/abort.ts";
-import { type ChunkReader, chunksOf } from "./chunks.ts";
+import type { ChunkReader } from "./chunks.ts";
 import { messageOf, withoutSecrets } from "./error_text.ts";
-import { HttpBody } from "./http_body.ts";
+import { bodyOf, HttpBody } from "./http_body.ts";
 import { StoreError } from "./store.ts";
 
 /** A function like the platform's `fetch`, as far as the stores call it. */
@@ -165,7 +165,7 @@ export class HttpClient {
       return { name, status: response.status, headers: response.headers, body };
     } catch (error) {
       // Should an answer come after all, nobody wants it.
-      asked?.then((response) => response.body === null ? undefined : chunksOf(response.body).cancel(), () => {});
+      asked?.then((response) => bodyOf(response)?.cancel(), () => {});
       controller.abort(error);
       if (error instanceof StoreError || signal?.aborted) throw error;
       throw new StoreError("unreachable", `${name}: ${messageOf(error)}`, { cause: error });
