@@ -223,7 +223,10 @@ for (const kind of ["debuginfod", "http"] as const) {
         assert(await until(() => open() === 0), `${open()} answers are still under way`);
       });
     // On a busy machine even what answers at once may need longer.
-    await meet(LIMITS, 8000).catch(() => meet({ ...LIMITS, timeoutMs: 6000, stallMs: 6000 }, 50_000));
+    await meet(LIMITS, 8000).catch((error) => {
+      console.log(`once more, with three times as long: ${error.message}`);
+      return meet({ ...LIMITS, timeoutMs: 2700, stallMs: 2700 }, 24_000);
+    });
   });
 
   Deno.test(`when the time is over, the answer has what there is of ${kind} servers, and the true reasons so far`, async () => {
