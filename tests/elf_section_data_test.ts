@@ -470,20 +470,21 @@ function manySections(count: number, names: string[]): Uint8Array {
 Deno.test("finding sections takes time in proportion to their number, hostile names or not", () => {
   const hostile = Array.from({ length: 50 }, (_, i) => `.debug_lin${String.fromCharCode(0x21 + i)}`);
   for (const [what, names] of [["functions", [".text.a", ".rela.text.a"]], ["near misses", hostile]] as const) {
-    const times = [25_000, 100_000].map((count) => {
-      const file = new ElfFile(manySections(count, [...names]));
-      let best = Infinity;
-      for (let i = 0; i < 5; i++) {
+    const files = [25_000, 100_000].map((count) => ({ count, file: new ElfFile(manySections(count, [...names])) }));
+    const times = [Infinity, Infinity];
+    const inProportion = (): boolean => times[1] < 16 * times[0] + 20;
+    // The least of some rounds; on a busy machine of more, as the longer of the two is the one that is interrupted.
+    for (let round = 0; round < 5 || (round < 50 && !inProportion()); round++) {
+      for (const [i, { count, file }] of files.entries()) {
         const start = performance.now();
         const found = locateSections(file, [...NAMES, ".gnu_debuglink"]);
-        best = Math.min(best, performance.now() - start);
+        times[i] = Math.min(times[i], performance.now() - start);
         assertEquals([...found.values()].map((one) => [one.name, one.index]), [[".debug_line", count + 1]]);
       }
-      return best;
-    });
+    }
     console.log(`${what}: 25,000 sections ${times[0].toFixed(1)} ms, 100,000 ${times[1].toFixed(1)} ms`);
     assertLess(times[1], 4000); // under the instrumentation of a coverage run too
-    assertLess(times[1], 16 * times[0] + 20);
+    assert(inProportion(), `${times}`);
   }
 });
 
@@ -532,6 +533,8 @@ Deno.test("hostile sections end in contents within the limit or a FormatError", 
     assert(bytesEqual(bytes, before), `input ${i} was changed`);
   }
   console.log(`readSections: ${inputs.length} inputs, ${read} of them readable`);
+  // Whatever came before, good files are read, and if not the error says why.
+  for (const sample of SAMPLES) assertEquals((await readSections(new ElfFile(sample), NAMES, limit)).size, 5);
   assertLess(100, read);
 });
 
