@@ -161,12 +161,21 @@ function mutate(random: SeededRandom, base: Uint8Array, other: Uint8Array): Uint
   return bytes;
 }
 
-function fromEnvironment(name: string): number | undefined {
-  const text = process.env[name];
-  if (text === undefined || text === "") return undefined;
-  const number = Number(text);
-  if (!Number.isSafeInteger(number)) throw new RangeError(`${name} must be a whole number, not ${text}`);
-  return number;
+/** `options` with what an environment says instead. */
+export function withEnvironment(
+  options: FuzzOptions,
+  environment: Record<string, string | undefined>,
+): FuzzOptions {
+  const number = (name: string): number | undefined => {
+    const text = environment[name];
+    if (text === undefined || text === "") return undefined;
+    const number = Number(text);
+    if (!Number.isSafeInteger(number)) throw new RangeError(`${name} must be a whole number, not ${text}`);
+    return number;
+  };
+  const seed = number("FUZZ_SEED") ?? options.seed;
+  const mutations = number("FUZZ_MUTATIONS") ?? options.mutations;
+  return { ...options, ...(seed !== undefined && { seed }), ...(mutations !== undefined && { mutations }) };
 }
 
 /**
@@ -184,13 +193,7 @@ export function fuzzParser(
   parse: (bytes: Uint8Array) => unknown,
   options: FuzzOptions = {},
 ): void {
-  const seed = fromEnvironment("FUZZ_SEED") ?? options.seed;
-  const mutations = fromEnvironment("FUZZ_MUTATIONS") ?? options.mutations;
-  fuzz(name, samples, parse, {
-    ...options,
-    ...(seed !== undefined && { seed }),
-    ...(mutations !== undefined && { mutations }),
-  });
+  fuzz(name, samples, parse, withEnvironment(options, process.env));
 }
 
 /** {@linkcode fuzzParser} without a look at the environment; for the fuzzer's own tests. */
