@@ -16,117 +16,8 @@ import {
   Symbolizer,
 } from "../mod.ts";
 import { toHex } from "../src/base/bytes.ts";
+import { number, readProfile } from "./pprof_reader.ts";
 import { recording, targetProgram } from "./serve_fixtures.ts";
-
-type Message = Map<number, (bigint | Uint8Array)[]>;
-
-/** A message of protocol buffers, field by field. */
-function readMessage(bytes: Uint8Array): Message {
-  const fields: Message = new Map();
-  let at = 0;
-  const varint = (): bigint => {
-    let value = 0n;
-    for (let shift = 0n;; shift += 7n) {
-      assert(at < bytes.length && shift < 70n, "varint is cut short or too long");
-      const byte = bytes[at++];
-      value |= BigInt(byte & 0x7f) << shift;
-      if (byte < 0x80) return value;
-    }
-  };
-  while (at < bytes.length) {
-    const key = Number(varint());
-    let value: bigint | Uint8Array;
-    if ((key & 7) === 0) {
-      value = varint();
-      assert(value < 1n << 64n);
-    } else {
-      assertEquals(key & 7, 2);
-      const length = Number(varint());
-      assert(length <= bytes.length - at);
-      value = bytes.subarray(at, at += length);
-    }
-    const list = fields.get(key >> 3) ?? [];
-    fields.set(key >> 3, list);
-    list.push(value);
-  }
-  return fields;
-}
-
-const messages = (message: Message, field: number) =>
-  (message.get(field) ?? []).map((one) => readMessage(one as Uint8Array));
-const number = (message: Message, field: number) => (message.get(field)?.[0] ?? 0n) as bigint;
-
-function packed(message: Message, field: number): number[] {
-  const list: number[] = [];
-  let value = 0;
-  let shift = 1;
-  for (const byte of message.get(field)![0] as Uint8Array) {
-    value += (byte & 0x7f) * shift;
-    shift *= 128;
-    if (byte < 0x80) {
-      list.push(value);
-      [value, shift] = [0, 1];
-    }
-  }
-  return list;
-}
-
-/** A profile with what its numbers stand for; every reference is checked. */
-function readProfile(bytes: Uint8Array) {
-  const profile = readMessage(bytes);
-  const strings = profile.get(6)!.map((one) => new TextDecoder().decode(one as Uint8Array));
-  assertEquals(strings[0], "");
-  assertEquals(new Set(strings).size, strings.length);
-  const string = (message: Message, field: number): string => {
-    const text = strings[Number(number(message, field))];
-    assert(text !== undefined);
-    return text;
-  };
-  const byId = <T extends { id: bigint }>(list: T[]) => new Map(list.map((one) => [one.id, one]));
-  const functions = byId(
-    messages(profile, 5).map((one) => ({
-      id: number(one, 1),
-      name: string(one, 2),
-      systemName: string(one, 3),
-      file: string(one, 4),
-    })),
-  );
-  const mappings = byId(
-    messages(profile, 3).map((one) => ({
-      id: number(one, 1),
-      start: number(one, 2),
-      limit: number(one, 3),
-      offset: number(one, 4),
-      file: string(one, 5),
-      buildId: string(one, 6),
-      has: [7, 8, 9, 10].map((field) => Number(number(one, field))),
-    })),
-  );
-  const locations = byId(
-    messages(profile, 4).map((one) => ({
-      id: number(one, 1),
-      mapping: number(one, 2) === 0n ? undefined : mappings.get(number(one, 2))!,
-      address: number(one, 3),
-      lines: messages(one, 4).map((line) => ({
-        function: functions.get(number(line, 1))!,
-        line: Number(number(line, 2)),
-        column: Number(number(line, 3)),
-      })),
-    })),
-  );
-  for (const { id, mapping, address, lines } of locations.values()) {
-    assert(id > 0n && lines.every((line) => line.function !== undefined));
-    assert(mapping === undefined || (address >= mapping.start && address < mapping.limit), `location ${id}`);
-  }
-  const samples = messages(profile, 2).map((one) => ({
-    locations: packed(one, 1).map((id) => locations.get(BigInt(id))!),
-    value: packed(one, 2),
-  }));
-  assert(samples.every((sample) => sample.locations.every((location) => location !== undefined)));
-  const type = (field: number) => messages(profile, field).map((one) => [string(one, 1), string(one, 2)]);
-  const comments = (profile.get(13) ?? []).map((one) => strings[Number(one)]);
-  return { profile, strings, functions, mappings, locations, samples, type, comments };
-}
 
 const LAYOUT = { valueSize: 16 * 32, mapFlags: BPF_F_STACK_BUILD_ID };
 const decode = (stacks: StackInput[]): StackColumns => decodeStacks(encodeStacks(stacks, LAYOUT), LAYOUT);
@@ -163,6 +54,24 @@ Deno.test("encodePprof() writes what is counted, and one sample for equal stacks
   assertEquals(counted.comments, ["a", "b"]);
   assertEquals(counted.samples.map(({ value }) => value), [[2 ** 40 + 5], [3], [0]]);
   assertEquals(counted.samples[1].locations[0].lines[0].function.name, "[missing stack -17]");
+});
+
+Deno.test("encodePprof() labels samples, and keeps equal stacks with other labels apart", () => {
+  const frames = [at(UNKNOWN, 0x1136)];
+  const columns = decode([1, 2, 3, 4].map((id) => ({ id, frames })));
+  const of = [{ comm: "a", pid: 7 }, { comm: "a", pid: 8 }, { comm: "a", pid: 7 }, undefined];
+  const counts = new Map([[1, 1], [2, 10], [3, 100], [4, 1000], [-17, 5]]);
+  const { samples } = profileOf(columns, new Symbolizer(), { labels: (s) => of[s], counts });
+  assertEquals(
+    samples.map(({ value, labels }) => [value[0], labels]),
+    [[101, { comm: "a", pid: 7 }], [10, { comm: "a", pid: 8 }], [1000, {}], [5, {}]],
+  );
+  const [big] = profileOf(columns, new Symbolizer(), { labels: () => ({ none: "", zero: 0, most: 2 ** 53 - 1 }) })
+    .samples;
+  assertEquals([big.value, big.labels], [[4], { zero: 0, most: 2 ** 53 - 1 }]);
+  for (const pid of [-1, 0.5, 2 ** 53]) {
+    assertThrows(() => profileOf(columns, undefined, { labels: () => ({ pid }) }), RangeError, "label pid must be");
+  }
 });
 
 Deno.test("encodePprof() keeps frames that nobody could name: address, mapping, build ID", () => {
@@ -342,12 +251,20 @@ Deno.test({
       const { stacks, counts } = await recording("basic");
       writeFileSync(
         `${directory}/basic.pb`,
-        encodePprof(stacks, symbolizer.lookupColumns(stacks), { counts, binaries: symbolizer.binaries }),
+        encodePprof(stacks, symbolizer.lookupColumns(stacks), {
+          counts,
+          binaries: symbolizer.binaries,
+          labels: (s) => ({ comm: s % 2 === 0 ? "even" : "odd", pid: 1000 + s % 2 }),
+        }),
       );
       const top = run("go", "tool", "pprof", "-symbolize=none", "-top", "basic.pb");
       assertMatch(top, /342 total/);
       assertMatch(top, /220 64\.33% {2}rec\b/);
       assertMatch(top, /\[missing stack -17\]/);
+      const tags = run("go", "tool", "pprof", "-symbolize=none", "-tags", "basic.pb");
+      // Of stacks that are missing nothing is known.
+      assertMatch(tags, /comm: Total 322\.0\n +[0-9.]+ \(.*\): (?:even|odd)\n/);
+      assertMatch(tags, /pid: Total 322\.0\n +[0-9.]+ \(.*\): 100[01]\n/);
     } finally {
       rmSync(directory, { recursive: true, force: true });
     }

@@ -4,6 +4,7 @@ import { gunzipSync, gzipSync } from "node:zlib";
 import {
   type BinaryStore,
   encodePprof,
+  encodeRecording,
   type IndexedBinary,
   memoryStore,
   type SymbolizeAnswer,
@@ -14,6 +15,8 @@ import {
 import { StoreError } from "../src/store/store.ts";
 import { toHex } from "../src/base/bytes.ts";
 import { baseName, moduleName } from "../src/serve/answer.ts";
+import { readProfile } from "./pprof_reader.ts";
+import { samples } from "./recording_fixture.ts";
 import {
   archive,
   asBigEndian,
@@ -189,6 +192,39 @@ Deno.test("POST /symbolize answers folded stacks and pprof, by query or Accept",
     assertEquals([response.status, response.headers.get("content-type")], [200, type], accept);
     await response.arrayBuffer();
   }
+});
+
+Deno.test("POST /symbolize tells the processes of samples, in each form", async () => {
+  const handler = make();
+  const body = await encodeRecording(samples());
+  const { stacks } = await answerOf(await handler(post(body, GZIP)));
+  const processes = stacks.map(({ pid, comm, count }) => [pid, comm, count]);
+  assertEquals(processes.slice(0, 5), [
+    [10, "node", 5],
+    [10, "node", 7],
+    [11, "node", 2],
+    [10, "node", 1],
+    [12, "kworker/0:1", 4],
+  ]);
+  // Of one process nothing is known but its number.
+  assertEquals(stacks.filter(({ pid }) => pid === 13).map((one) => Object.hasOwn(one, "comm")), [false]);
+  const folded = await (await handler(post(body, GZIP, { query: "?format=folded" }))).text();
+  assertMatch(folded, /^node;\[lost stack: EEXIST\] 3$/m);
+  assertMatch(folded, /^kworker\/0:1;/m);
+  assertMatch(folded, /^\[lost stack: ENOMEM\] 8$/m);
+  const packed = await (await handler(post(body, GZIP, { query: "?format=pprof" }))).arrayBuffer();
+  const profile = readProfile(new Uint8Array(gunzipSync(new Uint8Array(packed))));
+  const byPid = new Map<unknown, number>();
+  for (const { labels, value } of profile.samples) {
+    byPid.set(`${labels.pid} ${labels.comm}`, (byPid.get(`${labels.pid} ${labels.comm}`) ?? 0) + value[0]);
+  }
+  assertEquals([...byPid].sort(), [
+    ["10 node", 25],
+    ["11 node", 2],
+    ["12 kworker/0:1", 4],
+    ["13 undefined", 8],
+    ["14 other", 9],
+  ]);
 });
 
 Deno.test("POST /symbolize adds up folded stacks whose names are equal", async () => {

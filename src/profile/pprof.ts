@@ -4,6 +4,7 @@ import { cameName, emptyName, type StackColumns } from "../dump/columns.ts";
 import type { SymbolizedColumns } from "../symbolize/symbolized_columns.ts";
 import { BPF_BUILD_ID_SIZE } from "../uapi/bpf.ts";
 import { type DistinctFrames, distinctFrames } from "./pprof_frames.ts";
+import { type Labels, LabelSets, putLabels } from "./pprof_labels.ts";
 import { isKernelAddress, pageOf, putPage } from "./pprof_pages.ts";
 import { ProtoWriter } from "./pprof_wire.ts";
 
@@ -20,6 +21,12 @@ export interface PprofOptions {
    * say which rows are innermost go before.
    */
   skipped?: boolean;
+  /**
+   * Labels of a stack, by its position in `columns.ids`, such as `{ comm: "node", pid: 1234 }`, which is what perf's
+   * converter calls them: text, or whole numbers from 0 to 2^53 − 1. pprof filters by them (`-tagfocus=comm=node`) and
+   * makes frames of them (`-tagroot=comm`). Equal stacks with other labels are other samples.
+   */
+  labels?: (stack: number) => Readonly<Record<string, string | number>> | undefined;
   /** What is counted, and in which unit; `{ type: "samples", unit: "count" }` by default. */
   sampleType?: { type: string; unit: string };
   /** How often a sample was taken: its kind and unit, and that many of the unit between two. */
@@ -161,6 +168,7 @@ class PprofEncoder {
   /** Addresses without a mapping. */
   readonly #bare = new Map<number | string, number>();
   readonly #notes = new Map<string, number>();
+  readonly #labels = new LabelSets((text) => this.#string(text));
   #locations = 0;
 
   constructor(
@@ -223,12 +231,12 @@ class PprofEncoder {
   // Samples, and with each the locations that are new.
   #samples(): void {
     const { ids, first } = this.#columns;
-    const { counts } = this.#options;
-    const totals = new Map<string, { locations: readonly number[]; count: number }>();
-    const add = (locations: readonly number[], count: number): void => {
-      const key = locations.join();
+    const { counts, labels: labelsOf } = this.#options;
+    const totals = new Map<string, { locations: readonly number[]; labels: Labels | undefined; count: number }>();
+    const add = (locations: readonly number[], count: number, labels?: Labels): void => {
+      const key = labels === undefined ? locations.join() : `${locations.join()};${labels.number}`;
       const known = totals.get(key);
-      if (known === undefined) totals.set(key, { locations, count });
+      if (known === undefined) totals.set(key, { locations, labels, count });
       else known.count = checked(known.count + count, "the sum of counts");
     };
     const locationOf = new Uint32Array(this.#distinct.row.length);
@@ -241,23 +249,26 @@ class PprofEncoder {
       return locations.length === 0 ? [this.#note(emptyName(this.#columns, s))] : locations;
     };
     if (counts === undefined) {
-      for (let s = 0; s < ids.length; s++) add(stack(s), 1);
+      for (let s = 0; s < ids.length; s++) add(stack(s), 1, this.#labels.of(labelsOf?.(s)));
     } else {
       const byId = new Map<number, number>();
       ids.forEach((id, s) => byId.set(id, s));
       for (const [id, count] of counts) {
         const s = byId.get(id);
-        add(s === undefined ? [this.#note(`[missing stack ${id}]`)] : stack(s), checked(count, "count"));
+        checked(count, "count");
+        if (s === undefined) add([this.#note(`[missing stack ${id}]`)], count);
+        else add(stack(s), count, this.#labels.of(labelsOf?.(s)));
       }
     }
     const inner = this.#inner;
     const packed = this.#nested;
-    for (const { locations, count } of totals.values()) {
+    for (const { locations, labels, count } of totals.values()) {
       packed.reset();
       for (const location of locations) packed.varint(location);
       inner.reset().message(1, packed.bytes());
       packed.reset().varint(count);
       inner.message(2, packed.bytes());
+      if (labels !== undefined) putLabels(inner, labels, packed);
       this.#out.message(PROFILE.sample, inner.bytes());
     }
   }

@@ -8,7 +8,7 @@ import { gunzip, readTar } from "./tar.ts";
 
 /** A process that was recorded. */
 export interface RecordedProcess {
-  /** Process id, as the recording machine's initial namespace counts. */
+  /** Process id, as the recorder's PID namespace counts; 0 stands for all processes that are not of that. */
   pid: number;
   /** Its name, that of its first thread: up to 15 bytes. */
   comm: string;

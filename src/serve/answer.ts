@@ -232,10 +232,12 @@ class Labels {
     );
   }
 
-  /** Calls `use` with the number of each label of a stack, outermost first. */
+  /** Calls `use` with the number of each label of a stack, outermost first: that of its process, then its frames'. */
   each(s: number, use: (number: number) => void): void {
-    const { stacks: { columns }, distinct: { frame }, symbolized } = this.#answer;
+    const { stacks: { columns, processOf }, distinct: { frame }, symbolized } = this.#answer;
     const { first } = columns;
+    const comm = processOf?.(s)?.comm;
+    if (comm !== undefined) use(this.#number(foldedName(comm)) - 1);
     if (first[s] === first[s + 1]) use(this.#number(foldedName(emptyName(columns, s))) - 1);
     for (let r = first[s + 1] - 1; r >= first[s]; r--) {
       const f = frame[r];
@@ -286,6 +288,9 @@ export function* jsonPieces(answer: Answer): Generator<string> {
   for (let s = 0; s < columns.ids.length; s++) {
     piece += `${s === 0 ? "\n" : ",\n"}{"id":${columns.ids[s]},`;
     if (stacks.counts !== undefined) piece += `"count":${count(s)},`;
+    const its = stacks.processOf?.(s);
+    if (its !== undefined) piece += `"pid":${its.pid},`;
+    if (its?.comm !== undefined) piece += `"comm":${jsonText(its.comm)},`;
     const isNamed = columns.emptyIndex !== undefined && columns.emptyIndex[s] >= 0;
     if (isNamed && columns.first[s] === columns.first[s + 1]) piece += `"name":${jsonText(emptyName(columns, s))},`;
     piece += '"frames":[';

@@ -32,6 +32,9 @@ export interface SymbolizeAnswer {
     id: number;
     /** How often it occurred; only where the request said so for any. */
     count?: number;
+    /** Its process, and the name of that; only where a recording says so. */
+    pid?: number;
+    comm?: string;
     /** What a stack without frames is called: `[lost stack: EEXIST]`. */
     name?: string;
     /** Positions in `frames`, innermost first, inlined calls included. */

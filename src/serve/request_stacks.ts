@@ -15,6 +15,8 @@ export interface RequestStacks {
   counts: ReadonlyMap<number, number> | undefined;
   /** Whether even the first frame of a stack is a return address. */
   skipped: boolean;
+  /** The process of a stack, by the stack's position; a recording tells it. */
+  processOf?: (stack: number) => { pid: number; comm?: string } | undefined;
 }
 
 /** Kinds of bodies. */
@@ -107,11 +109,12 @@ export async function readStacks(
     } else if (kind === "dump") {
       stacks = readDump(body, dumpQuery(query), limits);
     } else {
-      const { stacks: columns, counts, skipped } = await readRecording(body, {
+      const { stacks: columns, counts, skipped, pids, processes } = await readRecording(body, {
         maxBytes: limits.maxBodyBytes,
         maxFrames: limits.maxFrames,
       });
       stacks = { columns, counts, skipped: skipped > 0 };
+      if (pids.length > 0) stacks.processOf = (s) => ({ pid: pids[s], ...processes.get(pids[s]) });
     }
   } catch (error) {
     if (error instanceof FormatError) throw new HttpProblem(400, "malformed", error.message);

@@ -4,6 +4,7 @@ import { ENDS_WITH_REQUEST } from "../base/platform.ts";
 import { checkLimits } from "../base/limits.ts";
 import { buildIdAt } from "../dump/columns.ts";
 import { encodePprofOfDistinct } from "../profile/pprof.ts";
+import { processLabels } from "../profile/pprof_labels.ts";
 import { type DistinctFrames, distinctFrames, rowsOf } from "../profile/pprof_frames.ts";
 import { BinaryLoader, type BinaryProblem, knownProblems } from "../store/binary_loader.ts";
 import { ByteGate } from "../store/byte_gate.ts";
@@ -330,7 +331,7 @@ class SymbolizeHandler {
 
   /** @param bytes What the answer holds, about, while it is not read. */
   async #encode(format: AnswerFormat, answer: Answer, packed: boolean, bytes: number): Promise<Response> {
-    const { stacks: { columns, counts }, distinct, symbolized, problems, binaries, demangle } = answer;
+    const { stacks: { columns, counts, processOf }, distinct, symbolized, problems, binaries, demangle } = answer;
     const headers = { ...NO_STORE, "x-stackmap-problems": `${problems.length}` };
     const sent = (bytes: number) => this.#metrics.bytes("out", bytes);
     if (format === "json") {
@@ -343,6 +344,7 @@ class SymbolizeHandler {
     }
     const profile = encodePprofOfDistinct(columns, distinct, symbolized, {
       ...(counts === undefined ? {} : { counts: counts.entries() }),
+      ...(processOf === undefined ? {} : { labels: (s) => processLabels(processOf(s)) }),
       binaries: binaries.map((binary) => ({ buildId: binary.buildId, name: moduleName(binary) ?? "" })),
       demangle,
       comments: problems.map(({ message }) => message),
