@@ -1,13 +1,15 @@
 // The command line on the running kernel: `record` of programs and the machine, `dump` of maps that others made.
 import { assert, assertEquals, assertGreater, assertMatch, assertStringIncludes } from "@std/assert";
 import { execFileSync, spawn } from "node:child_process";
-import { readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { gunzipSync } from "node:zlib";
 import { BPF_F_STACK_BUILD_ID, BPF_MAP_TYPE_STACK_TRACE, readRecording } from "../mod.ts";
 import { BPF_MAP_TYPE_HASH, BpfMap } from "../src/linux/linux.ts";
 import { inDirectory, run } from "./cli_run.ts";
 import { fillStacks, FRAME_POINTERS, noBpf, noBpfOrGcc } from "./linux_fixture.ts";
+import { readProfile } from "./pprof_reader.ts";
 
 const MAIN = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url));
 
@@ -134,8 +136,9 @@ Deno.test({
       const busy = compileBusy(dir);
       const file = `${dir}/busy.tar.gz`;
       const folded = `${dir}/busy.folded`;
-      const options = ["--frequency", "499", "--output", file, "--folded", folded];
-      const { code, out, err } = await run("record", ...options, "--", busy, "400", "fail");
+      const [profile, picture] = [`${dir}/busy.pb.gz`, `${dir}/busy.svg`];
+      const forms = ["--output", file, "--folded", folded, "--pprof", profile, "--svg", picture];
+      const { code, out, err } = await run("record", "--frequency", "499", ...forms, "--", busy, "400", "fail");
       assertEquals([code, out], [0, ""], err);
       assertStringIncludes(err, "the command ended with exit code 3\n");
       assertMatch(err, /\d+ samples of 1 process in \d+\.\d s at 499 Hz\n/);
@@ -145,6 +148,11 @@ Deno.test({
         [...counts].find(([stack]) => stack.endsWith("main;outer;inner"))?.[1] ?? 0;
       assertGreater(inner, 40, text);
       for (const stack of counts.keys()) assertMatch(stack, /^busy;/);
+      const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
+      const { samples } = readProfile(new Uint8Array(gunzipSync(readFileSync(profile))));
+      assertEquals(samples.reduce((sum, { value }) => sum + value[0], 0), total);
+      assert(samples.every(({ labels }) => labels.comm === "busy" && Number(labels.pid) > 1));
+      assertMatch(readFileSync(picture, "utf8"), />inner\n/);
 
       // As on another machine, with the program alone.
       const again = await run("symbolize", "--recording", file, "--elf", busy);
@@ -154,10 +162,7 @@ Deno.test({
       assertEquals([...processes.values()].map(({ comm }) => comm), ["busy"]);
       assertEquals(sampling?.frequency, 499);
       assertEquals(stacks.ids.length, byRow.size);
-      assertEquals(
-        [...byRow.values()].reduce((sum, count) => sum + count, 0),
-        [...counts.values()].reduce((sum, count) => sum + count, 0),
-      );
+      assertEquals([...byRow.values()].reduce((sum, count) => sum + count, 0), total);
     }),
 });
 
@@ -245,6 +250,57 @@ Deno.test({
     }),
 });
 
+const unshare = canUnshare() ? noBpfOrGcc : { ignore: true, why: " (skipped: unshare(1) makes no PID namespace)" };
+
+function canUnshare(): boolean {
+  try {
+    execFileSync("unshare", ["--pid", "--fork", "--mount-proc", "true"], { stdio: "pipe" });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+Deno.test({
+  name: `record in a PID namespace numbers processes as that does, and says which are of others${unshare.why}`,
+  ignore: unshare.ignore,
+  fn: () =>
+    inDirectory(async (dir) => {
+      const busy = compileBusy(dir);
+      copyFileSync(busy, `${dir}/outside`);
+      const outside = spawn(`${dir}/outside`, ["20000"], { stdio: "ignore" });
+      try {
+        const file = `${dir}/all.tar.gz`;
+        const runtime = "Deno" in globalThis ? ["run", "--allow-all", "--no-check", MAIN] : [MAIN];
+        const record = [
+          "record",
+          "--all",
+          "--seconds",
+          "1",
+          "--frequency",
+          "199",
+          "--output",
+          file,
+          "--folded",
+          "-",
+        ];
+        // Whatever still runs in the namespace ends with its first process, the shell.
+        const shell = ["sh", "-c", '"$0" 20000 & "$@"', busy, process.execPath, ...runtime, ...record];
+        const out = execFileSync("unshare", ["--pid", "--fork", "--mount-proc", ...shell], { stdio: "pipe" });
+        const stacks = [...countsOf(`${out}`).keys()];
+        assert(stacks.some((stack) => /^busy;.*main;outer;inner/.test(stack)), `${out}`);
+        assert(stacks.some((stack) => stack.startsWith("[other PID namespaces];")), `${out}`);
+        assert(!stacks.some((stack) => stack.startsWith("outside;")), `${out}`);
+        const { processes, pids } = await readRecording(readFileSync(file));
+        assertEquals(processes.get(0)?.comm, "[other PID namespaces]");
+        const [pid = -1] = [...processes].find(([, { comm }]) => comm === "busy") ?? [];
+        assert(pid > 1 && pid < 20 && pids.includes(pid), `${pid}`);
+      } finally {
+        outside.kill("SIGKILL");
+      }
+    }),
+});
+
 Deno.test({
   name: `dump reads maps by id and by pin, with counts, to folded stacks and raw records${noBpf.why}`,
   ignore: noBpf.ignore,
@@ -268,6 +324,10 @@ Deno.test({
       assertEquals(code, 0, err);
       const folded = countsOf(out);
       assertGreater(folded.size, 0);
+      const files = ["--svg", `${dir}/map.svg`, "--folded", `${dir}/map.folded`];
+      assertEquals((await run("dump", "--map", id, ...files)).out, "");
+      assertEquals(readFileSync(`${dir}/map.folded`, "utf8"), out);
+      assertStringIncludes(readFileSync(`${dir}/map.svg`, "utf8"), `map ${id}`);
 
       // As a tool that counts would: pid, padding, the stack's id.
       const key = new Uint8Array(16);

@@ -20,12 +20,12 @@ import { join } from "node:path";
 import process from "node:process";
 import {
   commOf,
-  isInitialPidNamespace,
   kallsyms,
   kernelRelease,
   machine,
   perfMapOf,
   perfMapOwner,
+  pidNamespace,
   processMaps,
   startTimeOf,
   syscall,
@@ -152,6 +152,8 @@ Deno.test({
     }
     await ended;
     assertEquals([startTimeOf(child.pid!), startTimeOf(2 ** 31 - 1)], [undefined, undefined]);
-    assertEquals(isInitialPidNamespace(), readlinkSync("/proc/self/ns/pid") === `pid:[${0xeffffffc}]`);
+    const link = readlinkSync("/proc/self/ns/pid");
+    assertEquals(pidNamespace()?.initial, link === `pid:[${0xeffffffc}]`);
+    assertEquals(`pid:[${pidNamespace()?.ino}]`, link);
   },
 });

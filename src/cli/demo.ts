@@ -1,12 +1,13 @@
 // Owns `demo`: the main job on a recording of a real kernel that comes with the source.
 import { decodeStacks } from "../dump/decode.ts";
+import { formatFolded } from "../profile/folded.ts";
 import type { IndexedBinary } from "../symbolize/binary.ts";
 import { Symbolizer } from "../symbolize/symbolizer.ts";
 import { BPF_F_SKIP_FIELD_MASK, BPF_F_STACK_BUILD_ID } from "../uapi/bpf.ts";
 import { SIZEOF_BPF_STACK_BUILD_ID } from "../uapi/bpf_stack_build_id.ts";
 import { errnoName } from "../uapi/errno.ts";
 import { type Command, EXIT_OK, inFile, naming, type ParsedArgs, UsageError } from "./command.ts";
-import { endsEarly, foldDump } from "./fold_dump.ts";
+import { endsEarly, foldDump, lookupStacks, summarize } from "./fold_dump.ts";
 import type { Host } from "./host.ts";
 import { loadRecording } from "./load_recording.ts";
 import { recordedCalls, type Recording } from "./recording.ts";
@@ -70,7 +71,9 @@ async function fold(host: Host, path: string, recording: Recording): Promise<str
     }
   }
   const skipped = (meta.helperFlags & BPF_F_SKIP_FIELD_MASK) > 0;
-  const { text, summary } = foldDump(columns, symbolizer, { counts, skipped, cut: new Set(cut.keys()) });
+  const stacks = { title: path, columns, counts, skipped };
+  const text = formatFolded(foldDump(stacks, symbolizer));
+  const summary = summarize(stacks, symbolizer, lookupStacks(stacks, symbolizer), new Set(cut.keys()));
   const why = [...lost].map(([code, count]) => `${count} calls lost with ${code}\n`).join("");
   return text + why + cutNote(cut) + summary;
 }

@@ -2,40 +2,41 @@
 import { BPF_STACK_BUILD_ID_IP } from "../uapi/bpf.ts";
 import { cameName, type StackColumns } from "../dump/columns.ts";
 import { parseEhdr } from "../elf/headers.ts";
-import { type FoldedFrame, foldStacks, formatFolded, frameFallbackName } from "../profile/folded.ts";
+import { type FoldedFrame, type FoldedStacks, foldStacks, frameFallbackName } from "../profile/folded.ts";
+import type { SamplingInfo } from "../recording/recording.ts";
 import type { IndexedBinary } from "../symbolize/binary.ts";
 import { RESOLVE_REASONS } from "../symbolize/resolution.ts";
+import type { SymbolizedColumns } from "../symbolize/symbolized_columns.ts";
 import type { Symbolizer } from "../symbolize/symbolizer.ts";
 import { percent } from "./command.ts";
 
-/** What {@linkcode foldDump} made. */
-export interface FoldedDump {
-  /** Folded stacks with counts. */
-  text: string;
-  /** One line: how many frames were resolved, kept as IP and unknown, and why they are unknown. */
-  summary: string;
-}
-
-/** What is known of a dump besides its frames. */
-export interface FoldOptions {
+/** Stacks, and what is known of them besides their frames. */
+export interface DumpedStacks {
+  /** What they are of, in a word or two. */
+  title: string;
+  columns: StackColumns;
   /** How often each id occurred; each stack of the dump counts 1 without them. */
-  counts?: Map<number, number> | undefined;
+  counts?: ReadonlyMap<number, number> | undefined;
   /** The helper skipped frames, so that even the first frame of a stack is a return address. */
   skipped?: boolean;
-  /** Names as the linker has them, not demangled. */
-  linkageNames?: boolean;
-  /** Binaries of which the file at hand {@linkcode endsEarly}. */
-  cut?: ReadonlySet<IndexedBinary>;
-  /** What stands outermost, before the frames of a stack. */
-  root?: (stack: number) => string | undefined;
+  /** The process of a stack, by the stack's position. */
+  processOf?: (stack: number) => { pid?: number | undefined; comm?: string | undefined } | undefined;
+  /** How they were sampled. */
+  sampling?: SamplingInfo | undefined;
 }
 
 /**
- * Folds the stacks of a dump, each frame named after its function and those it was inlined into, else after its binary
- * and offset.
+ * Folds the stacks of a dump, each below the name of its process where that is known, each frame named after its
+ * function and those it was inlined into, else after its binary and offset.
+ *
+ * @param linkageNames Names as the linker has them, not demangled.
  */
-export function foldDump(columns: StackColumns, symbolizer: Symbolizer, options: FoldOptions): FoldedDump {
-  const { counts, skipped = false, linkageNames = false, cut = new Set(), root } = options;
+export function foldDump(
+  stacks: DumpedStacks,
+  symbolizer: Symbolizer,
+  linkageNames: boolean = false,
+): FoldedStacks {
+  const { columns, counts, skipped = false, processOf } = stacks;
   const name = (frame: FoldedFrame): string | string[] => {
     if (frame.status === BPF_STACK_BUILD_ID_IP) return frameFallbackName(frame);
     const returnAddress = skipped || !frame.innermost;
@@ -46,10 +47,7 @@ export function foldDump(columns: StackColumns, symbolizer: Symbolizer, options:
     if (frames.length === 0) return unknown;
     return frames.map((one) => (linkageNames ? one.name : one.demangled) ?? unknown);
   };
-  return {
-    text: formatFolded(foldStacks(columns, name, counts, root === undefined ? {} : { root })),
-    summary: summarize(columns, symbolizer, skipped, cut),
-  };
+  return foldStacks(columns, name, counts, processOf === undefined ? {} : { root: (s) => processOf(s)?.comm });
 }
 
 /**
@@ -63,15 +61,25 @@ export function endsEarly(bytes: Uint8Array): boolean {
 /** Names that only tell where an address is: `[heap]`, `libfoo.so+0x1234`. */
 const PLACE = /^\[|\+0x[0-9a-f]+$/;
 
-function summarize(
-  columns: StackColumns,
+/** Symbolizes all frames of a dump. */
+export function lookupStacks({ columns, skipped }: DumpedStacks, symbolizer: Symbolizer): SymbolizedColumns {
+  // Without stacks no frame is the innermost of one.
+  return symbolizer.lookupColumns(skipped ? { ...columns, first: new Uint32Array(0) } : columns);
+}
+
+/**
+ * One line: how many frames were resolved, kept as IP and unknown, and why they are unknown.
+ *
+ * @param symbolized What {@linkcode lookupStacks} gave.
+ * @param cut Binaries of which the file at hand {@linkcode endsEarly}.
+ */
+export function summarize(
+  { columns }: DumpedStacks,
   symbolizer: Symbolizer,
-  skipped: boolean,
-  cut: ReadonlySet<IndexedBinary>,
+  symbolized: SymbolizedColumns,
+  cut: ReadonlySet<IndexedBinary> = new Set(),
 ): string {
-  const { reason, binary } = symbolizer.lookupColumns(
-    skipped ? { ...columns, first: new Uint32Array(0) } : columns,
-  ).resolved;
+  const { reason, binary } = symbolized.resolved;
   const isPlace = (columns.names ?? []).map((name) => PLACE.test(name));
   const reasons = new Map<string, number>();
   let named = 0;

@@ -1,32 +1,27 @@
-// Owns what the command line shows of a recording: folded stacks, and an account of what was sampled and lost.
+// Owns what the command line shows of a recording: its stacks, and an account of what was sampled and lost.
 import { cameName, type StackColumns } from "../dump/columns.ts";
 import { isKernelAddress } from "../profile/pprof_pages.ts";
 import type { StackRecording } from "../recording/recording.ts";
-import type { Symbolizer } from "../symbolize/symbolizer.ts";
 import { BPF_STACK_BUILD_ID_IP } from "../uapi/bpf.ts";
 import { ERRNO, errnoName } from "../uapi/errno.ts";
-import { foldDump, type FoldedDump, type FoldOptions } from "./fold_dump.ts";
+import type { DumpedStacks } from "./fold_dump.ts";
 
-/**
- * Folds the stacks of a recording, each below the name of its process where that is known; the summary tells what was
- * lost, and what helps.
- */
-export function foldRecording(
-  recording: StackRecording,
-  symbolizer: Symbolizer,
-  options: Omit<FoldOptions, "counts" | "skipped" | "root">,
-): FoldedDump {
-  const { stacks, counts, skipped, pids, processes } = recording;
-  const { text, summary } = foldDump(stacks, symbolizer, {
-    ...options,
+/** The stacks of a recording, each with its process where that is known. */
+export function stacksOf(
+  { name, stacks, counts, skipped, pids, processes, sampling }: StackRecording,
+): DumpedStacks {
+  return {
+    title: name,
+    columns: stacks,
     counts,
     skipped: skipped > 0,
-    root: (s) => processes.get(pids[s])?.comm,
-  });
-  return { text, summary: `${accountOf(recording)}${summary}` };
+    processOf: (s) => pids.length === 0 ? undefined : { pid: pids[s], comm: processes.get(pids[s])?.comm },
+    sampling,
+  };
 }
 
-function accountOf({ counts, sampling, lost, stacks, pids }: StackRecording): string {
+/** What was sampled and what was lost, a line each, with what helps. */
+export function accountOf({ counts, sampling, lost, stacks, pids }: StackRecording): string {
   if (sampling === undefined) return "";
   let samples = 0;
   for (const count of counts.values()) samples += count;

@@ -25,27 +25,29 @@ import {
   wholeNumber,
 } from "./command.ts";
 import { addWithDebugFiles } from "./debug_files.ts";
-import { endsEarly, foldDump, type FoldedDump } from "./fold_dump.ts";
-import { foldRecording } from "./fold_recording.ts";
+import { type DumpedStacks, endsEarly } from "./fold_dump.ts";
+import { accountOf, stacksOf } from "./fold_recording.ts";
 import { type Host, walk } from "./host.ts";
+import { checkOutputs, OUTPUT_OPTIONS, outputHelp, writeStacks } from "./outputs.ts";
 
 /** Options that say what a dump does not. */
 const OF_DUMPS = ["value-size", "counts", "addresses", "skipped", "big-endian"];
 
 /** `symbolize (--dump FILE | --recording FILE) [--elf FILE|DIR]…`. */
 export const command: Command = {
-  summary: "turn a dump of a stack map, or a recording, into folded stacks",
+  summary: "turn a dump of a stack map, or a recording, into folded stacks, a pprof profile or a flame graph",
   help: `usage: stackmap symbolize (--dump FILE | --recording FILE) [--elf FILE|DIR]… [option]…
 
 Prints folded stacks, "outermost;…;innermost COUNT", which flame graph tools read, with inlined functions where there is
-DWARF; then, on standard error, how many frames were resolved, kept as IP, and unknown.
+DWARF, or writes them, a pprof profile or a flame graph to files; then, on standard error, how many frames were resolved,
+kept as IP, and unknown.
 
   --dump FILE        what "bpftool map dump -j" printed, or raw records: u32 id, then the value
   --recording FILE   what "record --output" wrote; it has its own counts, and names for the kernel's frames
   --elf FILE|DIR     a binary, separate debug file or GSYM file, or a directory to search for those that the dump names;
                      as often as needed
   --debuginfod URL   a debuginfod server to ask for what is still missing; as often as needed
-  --counts FILE      how often each id occurred: lines "ID COUNT"; each stack counts 1 without it
+${outputHelp(21)}  --counts FILE      how often each id occurred: lines "ID COUNT"; each stack counts 1 without it
   --value-size N     size of a value of a raw dump in bytes (4064, which is 127 frames with build IDs)
   --addresses        the map holds addresses, not build IDs (else found out from the values)
   --debug-root DIR   where the .build-id tree of debug files is (/usr/lib/debug); as often as needed
@@ -58,7 +60,17 @@ DWARF; then, on standard error, how many frames were resolved, kept as IP, and u
 exit code: 0, or 1 if a file can't be read or is not what it should be
 `,
   flags: ["addresses", "linkage-names", "skipped", "big-endian"],
-  options: ["dump", "recording", "elf", "debuginfod", "debug-root", "counts", "value-size", "max-frames"],
+  options: [
+    "dump",
+    "recording",
+    "elf",
+    "debuginfod",
+    "debug-root",
+    "counts",
+    "value-size",
+    "max-frames",
+    ...OUTPUT_OPTIONS,
+  ],
   run,
 };
 
@@ -66,6 +78,7 @@ async function run(host: Host, parsed: ParsedArgs): Promise<number> {
   if (parsed.operands.length > 0) {
     throw new UsageError(`what is ${parsed.operands[0]}? Binaries are named with --elf`);
   }
+  await checkOutputs(parsed);
   const dumps = parsed.values.get("dump") ?? [];
   const recordings = parsed.values.get("recording") ?? [];
   if (dumps.length + recordings.length !== 1) throw new UsageError("symbolize needs one --dump or --recording");
@@ -88,12 +101,7 @@ async function symbolizeDump(host: Host, dump: string, parsed: ParsedArgs): Prom
     ? undefined
     : inFile(countsFile, () => parseCounts(new TextDecoder().decode(host.readFile(countsFile))));
   const skipped = parsed.flags.has("skipped");
-  return await fold(
-    host,
-    parsed,
-    columns,
-    (symbolizer, options) => foldDump(columns, symbolizer, { ...options, counts, skipped }),
-  );
+  return await fold(host, parsed, { title: dump, columns, counts, skipped });
 }
 
 async function symbolizeRecording(host: Host, path: string, parsed: ParsedArgs): Promise<number> {
@@ -112,28 +120,17 @@ async function symbolizeRecording(host: Host, path: string, parsed: ParsedArgs):
     const isLimit = error instanceof RangeError && /more than \d+ (?:frames|counts|bytes)/.test(error.message);
     throw naming(path, isLimit ? new RangeError(`${error.message}: raise --max-frames`) : error);
   }
-  return await fold(
-    host,
-    parsed,
-    recording.stacks,
-    (symbolizer, options) => foldRecording(recording, symbolizer, options),
-  );
+  return await fold(host, parsed, stacksOf(recording), accountOf(recording));
 }
 
-/** Finds the binaries of stacks, and prints what `work` makes of them. */
-async function fold(
-  host: Host,
-  parsed: ParsedArgs,
-  columns: StackColumns,
-  work: (symbolizer: Symbolizer, options: { linkageNames: boolean; cut: Set<IndexedBinary> }) => FoldedDump,
-): Promise<number> {
+/** Finds the binaries of stacks, and writes what they are. */
+async function fold(host: Host, parsed: ParsedArgs, stacks: DumpedStacks, account = ""): Promise<number> {
+  const { columns } = stacks;
   const symbolizer = new Symbolizer();
   const cut = new Set<IndexedBinary>();
   const problems = await addBinaries(host, symbolizer, cut, parsed, columns) +
     await addFromServers(host, symbolizer, parsed, columns);
-  const { text, summary } = work(symbolizer, { linkageNames: parsed.flags.has("linkage-names"), cut });
-  host.write(text);
-  host.writeError(summary);
+  await writeStacks(host, parsed, stacks, symbolizer, { cut, account });
   return problems === 0 ? EXIT_OK : EXIT_FAILED;
 }
 

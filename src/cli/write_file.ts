@@ -10,8 +10,7 @@ export async function writeFile(path: string, chunks: Iterable<Uint8Array>): Pro
   const into = statOf(fs, path);
   if (into !== undefined && !into.isFile()) return writeAll(fs, fs.openSync(path, "w"), chunks);
   const target = into === undefined ? path : fs.realpathSync(path);
-  // Nobody else's file, nor a link that waits there.
-  const partial = `${target}.${Math.random().toString(36).slice(2)}.partial`;
+  const partial = partialOf(target);
   const file = fs.openSync(partial, "wx", into === undefined ? 0o666 : into.mode & 0o777);
   try {
     writeAll(fs, file, chunks);
@@ -22,16 +21,31 @@ export async function writeFile(path: string, chunks: Iterable<Uint8Array>): Pro
   }
 }
 
-/** Finds out whether a file can be written, before work is done for it. @throws {Error} If not. */
+/**
+ * Finds out whether a file can be written, before work is done for it. By trying: what access() says needs rights in
+ * Deno that writing does not, and knows nothing of file systems that are read-only or full.
+ *
+ * @throws {Error} If not.
+ */
 export async function checkWritable(path: string): Promise<void> {
   const fs = await import("node:fs");
   const there = statOf(fs, path);
   if (there?.isDirectory()) throw new Error(`${path}: is a directory`);
-  if (there !== undefined) fs.accessSync(path, fs.constants.W_OK);
-  if (there?.isFile() ?? true) {
-    const { dirname } = await import("node:path");
-    fs.accessSync(dirname(there === undefined ? path : fs.realpathSync(path)), fs.constants.W_OK);
+  // Devices and pipes: to open them may wait for a reader, or tell it that all is over.
+  if (there !== undefined && !there.isFile()) return;
+  try {
+    if (there !== undefined) fs.closeSync(fs.openSync(path, "r+"));
+    const probe = partialOf(there === undefined ? path : fs.realpathSync(path));
+    fs.closeSync(fs.openSync(probe, "wx"));
+    fs.rmSync(probe);
+  } catch (error) {
+    throw new Error(`${path} can't be written: ${(error as Error).message}`, { cause: error });
   }
+}
+
+/** A name beside a file that is nobody else's: no file, nor a link that waits there. */
+function partialOf(target: string): string {
+  return `${target}.${Math.random().toString(36).slice(2)}.partial`;
 }
 
 type Fs = typeof import("node:fs");

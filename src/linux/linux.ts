@@ -93,13 +93,14 @@ export { type RecorderProgress, StackRecorder, type StackRecorderOptions } from 
 export type { SampledStacks } from "../recording/sample_recording.ts";
 export {
   commOf,
-  isInitialPidNamespace,
   kallsyms,
   kernelRelease,
   machine,
   perfMapOf,
   type PerfMapOwner,
   perfMapOwner,
+  type PidNamespace,
+  pidNamespace,
   processMaps,
   startTimeOf,
   threadsOf,

@@ -8,6 +8,7 @@ interface Stats {
   isFile(): boolean;
 }
 interface Fs {
+  statSync(path: string, options: { bigint: true }): { dev: bigint; ino: bigint };
   constants: { O_DIRECTORY: number; O_NOFOLLOW: number; O_NONBLOCK: number };
   readdirSync(path: string): string[];
   readlinkSync(path: string): string;
@@ -28,8 +29,8 @@ const FIRST_BYTES = 1 << 16;
 
 const NEWLINE = 10;
 
-/** What /proc/self/ns/pid leads to in the initial namespace: its inode is `PROC_PID_INIT_INO` on every machine. */
-const INITIAL_PID_NAMESPACE = "pid:[4026531836]";
+/** Inode of the initial PID namespace on every machine. */
+const PROC_PID_INIT_INO = 0xefff_fffcn;
 
 function fs(): Fs {
   const { process } = globalThis as unknown as { process: { getBuiltinModule(name: string): unknown } };
@@ -37,7 +38,7 @@ function fs(): Fs {
 }
 
 /** The lines `NAME:\tVALUES` of /proc/PID/status: the values of one. */
-function statusOf(pid: number, name: string): string[] | undefined {
+function statusOf(pid: number | "self", name: string): string[] | undefined {
   const line = new RegExp(`^${name}:\\s*(.*)$`, "m").exec(readText(`/proc/${pid}/status`) ?? "");
   return line === null ? undefined : line[1].trim().split(/\s+/);
 }
@@ -121,12 +122,39 @@ export function startTimeOf(pid: number): string | undefined {
   return text?.slice(text.lastIndexOf(")") + 2).split(" ")[22 - 3];
 }
 
+/** A PID namespace: by whose numbers processes are called. */
+export interface PidNamespace {
+  /** Whether it is the machine's first one, which has all processes. */
+  initial: boolean;
+  /** Device of its inode as the kernel has it, a `dev_t`: 12 bits of major and 20 of minor number. */
+  dev: bigint;
+  /** Its inode. */
+  ino: bigint;
+}
+
 /**
- * Whether this process is in the machine's first PID namespace, whose process ids a {@linkcode StackRecorder}
- * gives. `false` also where /proc can't be read.
+ * The PID namespace of this process, if /proc is of the same: then processes have the same number in both, and
+ * {@linkcode StackRecorder} gives these numbers. `undefined` where /proc is another's, as it is in a container that
+ * has the machine's, or can't be read.
+ *
+ * @example
+ * ```ts ignore
+ * // Not run: needs Linux, and all of Deno's permissions.
+ * import { pidNamespace } from "@bpf/stackmap/linux";
+ *
+ * console.log(pidNamespace()?.initial); // false in most containers
+ * ```
  */
-export function isInitialPidNamespace(): boolean {
-  return linkOf("/proc/self/ns/pid") === INITIAL_PID_NAMESPACE;
+export function pidNamespace(): PidNamespace | undefined {
+  // As many numbers as namespaces, from that of /proc to the innermost.
+  if (statusOf("self", "NSpid")?.length !== 1) return undefined;
+  try {
+    const { dev, ino } = fs().statSync("/proc/self/ns/pid", { bigint: true });
+    const [major, minor] = [(dev >> 8n) & 0xfffn, (dev & 0xffn) | ((dev >> 12n) & 0xf_ff00n)];
+    return { initial: ino === PROC_PID_INIT_INO, dev: (major << 20n) | minor, ino };
+  } catch {
+    return undefined;
+  }
 }
 
 /** Where a symbolic link leads; `undefined` if it can't be read. */

@@ -3,6 +3,7 @@ import {
   BPF_F_USER_STACK,
   BPF_FUNC_get_current_comm,
   BPF_FUNC_get_current_pid_tgid,
+  BPF_FUNC_get_ns_current_pid_tgid,
   BPF_FUNC_get_stackid,
   BPF_FUNC_map_lookup_elem,
   BPF_FUNC_map_update_elem,
@@ -10,9 +11,13 @@ import {
 } from "../uapi/bpf.ts";
 import { ERRNO } from "../uapi/errno.ts";
 import { BpfAssembler } from "./assembler.ts";
+import type { PidNamespace } from "./proc.ts";
 
 /** Bytes of `comm`, the NUL included: `TASK_COMM_LEN`. */
 export const TASK_COMM_LEN = 16;
+
+/** The number of processes that have none in the namespace that was asked for. */
+export const ELSEWHERE = 0;
 
 /** Key of a count: `u32` process, `s32` user stack, `s32` kernel stack. */
 export const COUNT_KEY_BYTES = 12;
@@ -63,6 +68,8 @@ const ZERO = -4; // the only key of an array
 const KEY = -16; // COUNT_KEY_BYTES
 const ONE = -24; // a first count
 const COMM = -40;
+const PIDNS_INFO = COMM; // earlier: struct bpf_pidns_info, u32 pid (of the thread) and u32 tgid
+const PIDNS_INFO_BYTES = 8;
 
 /**
  * The instructions of a `BPF_PROG_TYPE_PERF_EVENT` program that counts the stacks of what a sample interrupted, in
@@ -77,14 +84,17 @@ const COMM = -40;
  * the process's memory still queued, and stores addresses only.
  *
  * @param every Which of a CPU's ticks are samples: each, every second, …
+ * @param namespace Whose numbers processes have; the machine's if absent. Processes of all others, also of those
+ *   inside it, have no number there that the kernel would tell: they are {@linkcode ELSEWHERE}.
  */
-export function recorderProgram(maps: RecorderDescriptors, every: number): Uint8Array {
+export function recorderProgram(maps: RecorderDescriptors, every: number, namespace?: PidNamespace): Uint8Array {
   const asm = new BpfAssembler()
     .alu("mov", "r6", "r1")
     .call(BPF_FUNC_get_current_pid_tgid)
     .alu("rsh", "r0", 32)
-    .jump("jeq", "r0", 0, "done") // idle
-    .store(32, "r10", KEY, "r0")
+    .jump("jeq", "r0", 0, "done"); // idle
+  if (namespace !== undefined && !namespace.initial) numberIn(asm, namespace);
+  asm.store(32, "r10", KEY, "r0")
     .store(32, "r10", ZERO, 0)
     .store(64, "r10", ONE, 1);
   if (maps.ticks !== undefined) {
@@ -114,6 +124,19 @@ export function recorderProgram(maps: RecorderDescriptors, every: number): Uint8
     asm.goto("done");
   }
   return asm.label("done").alu("mov", "r0", 0).exit().bytes();
+}
+
+/** `r0` becomes the process's number in a namespace. */
+function numberIn(asm: BpfAssembler, { dev, ino }: PidNamespace): void {
+  asm.loadImm64("r1", dev).loadImm64("r2", ino)
+    .alu("mov", "r3", "r10").alu("add", "r3", PIDNS_INFO)
+    .alu("mov", "r4", PIDNS_INFO_BYTES)
+    .call(BPF_FUNC_get_ns_current_pid_tgid)
+    .jump("jne", "r0", 0, "elsewhere")
+    .load(32, "r0", "r10", PIDNS_INFO + 4)
+    .goto("numbered")
+    .label("elsewhere").alu("mov", "r0", ELSEWHERE)
+    .label("numbered");
 }
 
 /** `register` becomes the address of an array's only value. */
@@ -165,9 +188,12 @@ function countSample(asm: BpfAssembler, set: SetDescriptors, seen: number, suffi
   increment(asm, COUNTER.fresh);
   // A process's first key is new, so that this is often enough.
   asm.store(64, "r10", COMM, 0).store(64, "r10", COMM + 8, 0)
+    .load(32, "r1", "r10", KEY)
+    .jump("jeq", "r1", ELSEWHERE, `seen${suffix}`) // many processes: no name is that of all
     .alu("mov", "r1", "r10").alu("add", "r1", COMM)
     .alu("mov", "r2", TASK_COMM_LEN)
-    .call(BPF_FUNC_get_current_comm);
+    .call(BPF_FUNC_get_current_comm)
+    .label(`seen${suffix}`);
   withKey(asm, seen) // the process is the key's first field
     .alu("mov", "r3", "r10").alu("add", "r3", COMM)
     .alu("mov", "r4", BPF_NOEXIST)

@@ -7,10 +7,10 @@ import { CountTable } from "./count_table.ts";
 import { linuxError } from "./errors.ts";
 import { readText } from "./host.ts";
 import { PerfEvents } from "./perf_event.ts";
-import { threadsOf } from "./proc.ts";
+import { pidNamespace, threadsOf } from "./proc.ts";
 import { BpfProgram } from "./program.ts";
 import { type RecorderCounters, RecorderMaps } from "./recorder_maps.ts";
-import { recorderProgram } from "./recorder_program.ts";
+import { ELSEWHERE, recorderProgram } from "./recorder_program.ts";
 import { MOST_STACK_BYTES, StackTable } from "./stack_table.ts";
 
 /** Depth where the kernel's own limit can't be read, and the most that is asked for by default. */
@@ -96,7 +96,8 @@ export interface RecorderProgress {
  * missing. Without, every CPU has a clock, and nothing is.
  *
  * It takes CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), Linux 5.14, and in Deno `--allow-all` for
- * /proc. Process ids are those of the initial PID namespace; in another one /proc has other numbers.
+ * /proc. Process ids are those that {@linkcode pidNamespace} tells of: this process's, in a container too, and 0 for
+ * all processes that are not of the same namespace. Where it tells none they are those of the initial namespace.
  *
  * @example
  * ```ts ignore
@@ -157,7 +158,7 @@ export class StackRecorder implements Disposable {
       this.#counters = this.#emptied = this.#maps.counters();
       program = BpfProgram.load({
         type: BPF_PROG_TYPE_PERF_EVENT,
-        insns: recorderProgram(this.#maps.descriptors, every),
+        insns: recorderProgram(this.#maps.descriptors, every, pidNamespace()),
         name: "record_stacks",
       });
       this.#program = program;
@@ -294,7 +295,8 @@ export class StackRecorder implements Disposable {
     if (this.#counters.fresh !== fresh) this.#maps.takeSeen((pid, comm) => this.#see(pid, comm));
   }
 
-  #see(pid: number, comm?: string): void {
+  #see(pid: number, given?: string): void {
+    const comm = pid === ELSEWHERE ? undefined : given;
     const known = this.#comms.has(pid);
     if (!known) this.#unreported.push(pid);
     if (!known || this.#comms.get(pid) === undefined) this.#comms.set(pid, comm);

@@ -115,6 +115,8 @@ export const BPF_FUNC_get_stack = 67;
 export const BPF_FUNC_probe_read_user = 112;
 /** Helper number of `bpf_probe_read_kernel()`. */
 export const BPF_FUNC_probe_read_kernel = 113;
+/** Helper number of `bpf_get_ns_current_pid_tgid()`. */
+export const BPF_FUNC_get_ns_current_pid_tgid = 120;
 
 /** Bytes of an object's name, NUL included: 15 characters at most. */
 export const BPF_OBJ_NAME_LEN = 16;

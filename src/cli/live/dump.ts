@@ -6,8 +6,8 @@ import { BpfMap, commOf, dumpStackMap, mapKeys, processMaps, whyNoBpf } from "..
 import { BPF_F_STACK_BUILD_ID, BPF_MAP_TYPE_STACK_TRACE, BPF_STACK_BUILD_ID_IP } from "../../uapi/bpf.ts";
 import { SIZEOF_BPF_STACK_BUILD_ID } from "../../uapi/bpf_stack_build_id.ts";
 import { type Command, EXIT_OK, type ParsedArgs, UsageError, wholeNumber } from "../command.ts";
-import { foldDump } from "../fold_dump.ts";
 import type { Host } from "../host.ts";
+import { checkOutputs, OUTPUT_OPTIONS, outputHelp, writeStacks } from "../outputs.ts";
 import { LocalBinaries } from "./local_binaries.ts";
 import { addBinaries, LocalSymbolizer } from "./record_result.ts";
 import { translateAddresses } from "./translate.ts";
@@ -18,9 +18,9 @@ export const command: Command = {
   summary: "read a stack map of the running kernel, whoever made it",
   help: `usage: stackmap dump [--map ID|PATH] [option]…
 
-Prints the stacks that a map of the running kernel holds as folded stacks, symbolized with the binaries of this machine's
-processes; without --map, which stack maps there are. Needs Linux, root (or CAP_SYS_ADMIN; for a pinned map rights on
-it), and in Deno --allow-all.
+Prints the stacks that a map of the running kernel holds as folded stacks, or writes them, a pprof profile or a flame
+graph to files, symbolized with the binaries of this machine's processes; without --map, prints which stack maps there
+are. Needs Linux, root (or CAP_SYS_ADMIN; for a pinned map rights on it), and in Deno --allow-all.
 
   --map ID|PATH     the map, by its id ("bpftool map list" shows it as well) or where it is pinned
   --counts ID|PATH  a map that counts stacks: its keys hold the stack's id; each stack counts 1 without it
@@ -28,7 +28,7 @@ it), and in Deno --allow-all.
   --elf FILE|DIR    a binary, or a directory of such, for what no living process executes from; as often as needed
   --pid-offset N    where in it the process's id is: 4 bytes; stacks of addresses are symbolized with that process
   --pid N           the process that stacks of addresses are of; with --pid-offset only what was counted of it
-  --raw FILE        write raw records instead, u32 id and the value, which symbolize --dump reads
+${outputHelp(20)}  --raw FILE        write raw records instead, u32 id and the value, which symbolize --dump reads
   --skipped         the helper skipped frames: the first frame of a stack is a return address, too
   --debug-root DIR  where the .build-id tree of debug files is (/usr/lib/debug); as often as needed
   --linkage-names   names as the linker has them, not demangled
@@ -38,7 +38,7 @@ Kernel addresses are named by /proc/kallsyms, those of a process by its mappings
 exit code: 0, or 1 if there is no such map or it can't be read
 `,
   flags: ["skipped", "linkage-names"],
-  options: ["map", "counts", "id-offset", "pid-offset", "pid", "elf", "raw", "debug-root"],
+  options: ["map", "counts", "id-offset", "pid-offset", "pid", "elf", "raw", "debug-root", ...OUTPUT_OPTIONS],
   run,
 };
 
@@ -56,6 +56,7 @@ async function run(host: Host, parsed: ParsedArgs): Promise<number> {
       throw new UsageError(`--${name} is about the map of --counts`);
     }
   }
+  await checkOutputs(parsed);
   const reason = whyNoBpf();
   if (reason !== undefined) throw new Error(reason);
   const name = parsed.values.get("map")?.at(-1);
@@ -95,14 +96,13 @@ async function run(host: Host, parsed: ParsedArgs): Promise<number> {
   columns = translateAddresses(columns, binaries, (s) => pids[s]);
   const local = new LocalSymbolizer(host, parsed.values.get("debug-root"));
   await addBinaries(local, binaries, columns);
-  const { text, summary } = foldDump(columns, local.symbolizer, {
+  await writeStacks(host, parsed, {
+    title: `map ${name}`,
+    columns,
     counts,
     skipped: parsed.flags.has("skipped"),
-    linkageNames: parsed.flags.has("linkage-names"),
-    root: (s) => pids[s] === undefined ? undefined : commOf(pids[s]),
-  });
-  host.write(text);
-  host.writeError(summary);
+    processOf: (s) => pids[s] === undefined ? undefined : { pid: pids[s], comm: commOf(pids[s]) },
+  }, local.symbolizer);
   if (pid === undefined && where.pid < 0 && hasUserAddresses(columns)) {
     host.writeError("user addresses need the process that they are of: --pid N, or --pid-offset with --counts\n");
   }

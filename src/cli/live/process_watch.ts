@@ -22,6 +22,9 @@ const MOST_EARLIER = 1 << 20;
 /** Longest line of mappings that there usually is: a path of 4096 bytes. */
 const MOST_LINE = 8192;
 
+/** What stands for processes of other PID namespaces: they have no numbers here, and nobody knows which they are. */
+const ELSEWHERE = "[other PID namespaces]";
+
 /** One process as it is watched. */
 interface Watched {
   /** What the recording says of it; `maps` is up to date after each look. */
@@ -140,7 +143,7 @@ export class ProcessWatch implements Disposable {
 
   #watched(pid: number, comm: string | undefined): Watched {
     const one: Watched = {
-      seen: { pid, comm: comm ?? `pid ${pid}` },
+      seen: { pid, comm: comm ?? (pid === 0 ? ELSEWHERE : `pid ${pid}`) },
       startTime: startTimeOf(pid),
       owner: undefined,
       lines: new Set(),

@@ -1,19 +1,20 @@
-// Owns `record`: samples of a process, a command or the whole machine, to a recording and folded stacks.
+// Owns `record`: samples of a process, a command or the whole machine, to a recording and what stacks are written as.
 import type { SampleRecording } from "../../recording/sample_recording.ts";
 import { encodeRecording } from "../../recording/sample_writer.ts";
 import { readRecording, type StackRecording } from "../../recording/recording.ts";
 import {
-  isInitialPidNamespace,
   kallsyms,
   kernelRelease,
   machine,
   onlineCpus,
+  pidNamespace,
   StackRecorder,
   whyNoBpf,
 } from "../../linux/linux.ts";
 import { type Command, EXIT_FAILED, EXIT_OK, type ParsedArgs, UsageError, wholeNumber } from "../command.ts";
-import { foldRecording } from "../fold_recording.ts";
+import { accountOf, stacksOf } from "../fold_recording.ts";
 import type { Host } from "../host.ts";
+import { checkOutputs, OUTPUT_OPTIONS, outputHelp, writeStacks } from "../outputs.ts";
 import { ProcessWatch } from "./process_watch.ts";
 import { Interrupts } from "./interrupts.ts";
 import { addBinaries, LocalSymbolizer, nameProcesses, userColumns } from "./record_result.ts";
@@ -26,17 +27,16 @@ export const command: Command = {
   help: `usage: stackmap record (--pid N | --all | -- COMMAND [ARGUMENT]…) [option]…
 
 Samples user and kernel stacks in the running kernel, with build IDs, until --seconds are over, the process has ended or
-Ctrl-C. Prints folded stacks, "command;outermost;…;innermost COUNT", which flame graph tools read; then, on standard
-error, what was sampled, resolved and lost. Needs Linux, root (or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE), and in Deno
---allow-all.
+Ctrl-C. Prints folded stacks, "command;outermost;…;innermost COUNT", which flame graph tools read, or writes them, a
+pprof profile or a flame graph to files; then, on standard error, what was sampled, resolved and lost. Needs Linux, root
+(or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE), and in Deno --allow-all.
 
   --pid N          a process, its threads, and what they start from now on
   --all            everything that runs on this machine
   --seconds N      how long
   --frequency N    samples a second and CPU (99)
-  --output FILE    write a recording, which symbolize --recording reads, also elsewhere; folded stacks only with --folded
-  --folded FILE    write folded stacks to a file; - is standard output, which a command's own output also goes to
-  --user           user stacks only
+  --output FILE    write a recording, which symbolize --recording reads, also elsewhere
+${outputHelp(19)}  --user           user stacks only
   --kernel         kernel stacks only
   --depth N        most frames of a stack (127; more if kernel.perf_event_max_stack is raised)
   --entries N      stacks that the kernel holds at a time (16384), which are taken out before it is full; memory: 40 bytes a
@@ -50,7 +50,7 @@ by /tmp/perf-PID.map, which node --perf-basic-prof and others write.
 exit code: 0, or 1 if nothing was recorded
 `,
   flags: ["all", "user", "kernel", "linkage-names"],
-  options: ["pid", "seconds", "frequency", "output", "folded", "depth", "entries", "debug-root"],
+  options: ["pid", "seconds", "frequency", "output", ...OUTPUT_OPTIONS, "depth", "entries", "debug-root"],
   run,
 };
 
@@ -85,12 +85,11 @@ async function run(host: Host, parsed: ParsedArgs): Promise<number> {
   };
   if (!options.user && !options.kernel) throw new UsageError("--user and --kernel exclude each other");
   const pid = checkTarget(parsed);
+  await checkOutputs(parsed);
+  const output = parsed.values.get("output")?.at(-1);
+  if (output !== undefined) await checkWritable(output);
   const reason = whyNoBpf();
   if (reason !== undefined) throw new Error(reason);
-  for (const name of ["output", "folded"]) {
-    const path = parsed.values.get(name)?.at(-1);
-    if (path !== undefined && path !== "-") await checkWritable(path);
-  }
   const { operands } = parsed;
   const child = operands.length > 0 ? await startStopped(host, operands) : undefined;
   const target: Target = child !== undefined
@@ -120,10 +119,10 @@ async function recordTarget(
   seconds: number,
   options: RecorderOptions,
 ): Promise<number> {
-  if (!isInitialPidNamespace()) {
+  if (pidNamespace() === undefined) {
     host.writeError(
-      "this is not the initial PID namespace: processes are numbered otherwise there, and their names\n" +
-        "and addresses can't be found; stacks with build IDs are right\n",
+      "/proc is not of this process's PID namespace: processes are numbered otherwise there, and their names and\n" +
+        "addresses can't be found; stacks with build IDs are right. mount -t proc proc /proc helps\n",
     );
   }
   const { pid, child } = target;
@@ -258,7 +257,6 @@ async function writeResult(
   local: LocalSymbolizer,
 ): Promise<void> {
   const output = parsed.values.get("output")?.at(-1);
-  const folded = parsed.values.get("folded")?.at(-1) ?? (output === undefined ? "-" : undefined);
   const archive = await encodeRecording(recording);
   if (output !== undefined) await writeFile(output, [archive]);
   // One way to fold: what is printed here is what the file gives elsewhere with the same binaries.
@@ -272,10 +270,9 @@ async function writeResult(
       : `: symbolize --recording ${output} --max-frames N`;
     throw new Error(`too many frames to be folded here${advice}`);
   }
-  const linkageNames = parsed.flags.has("linkage-names");
-  const { text, summary } = foldRecording(read, local.symbolizer, { linkageNames });
-  if (folded === "-") host.write(text);
-  else if (folded !== undefined) await writeFile(folded, [new TextEncoder().encode(text)]);
-  host.writeError(summary);
+  await writeStacks(host, parsed, stacksOf(read), local.symbolizer, {
+    account: accountOf(read),
+    silent: output !== undefined,
+  });
   if (output !== undefined) host.writeError(`${output}: ${archive.length} bytes\n`);
 }
