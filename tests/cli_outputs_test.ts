@@ -27,6 +27,10 @@ Deno.test("--pprof, --svg and --folded write files, and nothing is printed but t
     const written = await run(...given, ...files);
     assertEquals(written, { ...printed, out: "" });
     assertEquals(text(`${dir}/p.folded`), printed.out);
+    assertEquals((await run(...given, "--svg", "-")).out, text(`${dir}/p.svg`));
+    const refused = await run(...given, "--pprof", "-");
+    assertEquals([refused.code, refused.out], [2, ""]);
+    assertStringIncludes(refused.err, "--pprof needs a file; /dev/stdout is one");
     for (const option of ["--pprof", "--svg"]) {
       assertEquals((await run(...given, option, `${dir}/again`)).out, "");
       assertEquals((await run(...given, option, `${dir}/again`, "--folded", "-")).out, printed.out);

@@ -5,7 +5,7 @@ import { flameGraph } from "../profile/flame_graph.ts";
 import { formatFolded } from "../profile/folded.ts";
 import type { IndexedBinary } from "../symbolize/binary.ts";
 import type { Symbolizer } from "../symbolize/symbolizer.ts";
-import type { ParsedArgs } from "./command.ts";
+import { type ParsedArgs, UsageError } from "./command.ts";
 import { type DumpedStacks, foldDump, lookupStacks, summarize } from "./fold_dump.ts";
 import type { Host } from "./host.ts";
 import { checkWritable, writeFile } from "./write_file.ts";
@@ -30,7 +30,8 @@ export function outputHelp(column: number): string {
 export async function checkOutputs(parsed: ParsedArgs): Promise<void> {
   for (const name of OUTPUT_OPTIONS) {
     const path = fileOf(parsed, name);
-    if (path !== undefined && !(name === "folded" && path === "-")) await checkWritable(path);
+    if (path === "-" && name === "pprof") throw new UsageError("--pprof needs a file; /dev/stdout is one, too");
+    if (path !== undefined && path !== "-") await checkWritable(path);
   }
 }
 
@@ -59,10 +60,9 @@ export async function writeStacks(
   const summary = `${account}${summarize(stacks, symbolizer, symbolized, cut)}`;
   if (folded !== undefined || svg !== undefined) {
     const lines = foldDump(stacks, symbolizer, linkageNames);
-    if (folded === "-") host.write(formatFolded(lines));
-    else if (folded !== undefined) await writeText(folded, formatFolded(lines));
+    if (folded !== undefined) await writeText(host, folded, formatFolded(lines));
     if (svg !== undefined) {
-      await writeText(svg, flameGraph(lines, { title: stacks.title, subtitle: subtitleOf(stacks) }));
+      await writeText(host, svg, flameGraph(lines, { title: stacks.title, subtitle: subtitleOf(stacks) }));
     }
   }
   if (pprof !== undefined) {
@@ -76,8 +76,9 @@ export async function writeStacks(
   host.writeError(summary);
 }
 
-async function writeText(path: string, text: string): Promise<void> {
-  await writeFile(path, [new TextEncoder().encode(text)]);
+async function writeText(host: Host, path: string, text: string): Promise<void> {
+  if (path === "-") host.write(text);
+  else await writeFile(path, [new TextEncoder().encode(text)]);
 }
 
 async function gzipped(bytes: Uint8Array): Promise<Uint8Array> {

@@ -35,35 +35,42 @@ const MOST_LEVELS = 4096;
 const MOST_FRAMES = 200_000;
 /** Most characters of all names together, as the file has them. */
 const MOST_NAMES = 1 << 25;
+/** A name that is cut to so many characters has under 167 with escapes, of which each has six at most. */
+const LEAST_CUT = 27;
+/** Most that the counts may add up to: it bounds what a frame's text takes. */
+const MOST_COUNT = 2 ** 96;
 /** Most characters of the lines above the frames, and of a unit. */
 const MOST_TITLE = 1024;
 const MOST_UNIT = 32;
 
 /**
- * Draws a flame graph: the frames that called at the bottom, those that they called above them, as wide as their
- * share of all counts. Frames of one name above one frame are one, and stand in the order of their names (by code
- * units, with a semicolon behind them), so that the picture depends on nothing but the counts.
+ * Draws a flame graph: outermost frames at the bottom, what they called above them, each as wide as its share of
+ * all counts. Frames of one name above one frame are one. They stand in the order of their names (by code units,
+ * with a semicolon behind them), right of what the frame below counts itself, so that the picture depends on
+ * nothing but the counts.
  *
  * The colour is the name's, in each picture: yellow for names with `::`, which C++ and Rust have, green for those
  * that the compilers of Node.js and Python report, orange for others, and grey for frames without a name
  * (`[unknown]`, `[ip]`, `libfoo.so+0x1234`). Names alone don't tell the kernel's frames from a program's.
  *
- * Opened in a browser, a click on a frame zooms in, one on a frame below it out again; Ctrl-F or "search" colours the
- * frames that have a text in their names, or match it as a regular expression without regard to case, and tells their
- * share, in which a frame above another counts once; Escape ends both. Where scripts don't run, it is a still picture
- * with tooltips. It refers to nothing outside of the file.
+ * Opened in a browser, a click on a frame zooms in, one on a frame below it out again; Ctrl-F or "search" colours
+ * the frames whose names have a text in them, or match it as a regular expression, without regard to case, and
+ * tells their share, in which a frame above another counts once; Escape ends both. Where scripts don't run, it is a
+ * still picture with tooltips. It refers to nothing outside of the file.
  *
  * Frames narrower than 0.1 pixels are left out, and those of a stack after its 4,096th. If over 200,000 remain, the
- * narrowest go, in steps of 1/16 of a power of two, and among frames of one step the innermost. The text below the
- * heading says how many. Names are cut where all would take over 32 Mi characters together: after 167 at the least,
- * escapes included. So the text has at most some 110 million characters, whatever the input. Time and memory are in
- * proportion to the input's text; sorting it, and what is drawn, come on top.
+ * narrowest go, in steps of 1/16 of a power of two, and of one step the innermost. The text below the heading says
+ * how many. A name has at most 32 Mi characters divided by the number of frames, escapes included, which is 167 or
+ * more. So the file has at most some 150 million characters, whatever the input.
  *
- * @param folded Count per stack, `outermost;…;innermost`, as {@linkcode foldStacks} gives it; whole numbers of any
- * size. Stacks that count 0 are left out.
+ * Takes time and memory in proportion to the text of the stacks, and n log n for sorting them: 1.2 to 1.5 s for
+ * 100,000 stacks of 60 frames (128 MB) in V8, 1.1 s in JavaScriptCore.
+ *
+ * @param folded Count per stack, `outermost;…;innermost`, as {@linkcode foldStacks} gives it. Counts are whole
+ * numbers, exact if all together are at most 2^53. Stacks that count 0 are left out.
  * @returns The text of an SVG file, well-formed XML whatever is in names. Without samples it says so.
- * @throws {RangeError} If a count is no whole number, all of them are too many for a number, or `width` is none of
- * those above.
+ * @throws {RangeError} If a count is no whole number, if all are more than 2^96, or if `width` is none of those
+ * above.
  */
 export function flameGraph(folded: ReadonlyMap<string, number>, options: FlameGraphOptions = {}): string {
   const { width = 1200 } = options;
@@ -107,7 +114,7 @@ function sortedStacks(folded: ReadonlyMap<string, number>): SortedStacks {
   lines.sort();
   const counts = Float64Array.from(lines, (line) => folded.get(line.slice(0, -1))!);
   const total = counts.reduce((sum, count) => sum + count, 0);
-  if (total === Infinity) throw new RangeError("the counts are too large to be added up");
+  if (total > MOST_COUNT) throw new RangeError(`the counts add up to ${total}, over 2^96`);
   return { lines, counts, total };
 }
 
@@ -194,12 +201,8 @@ function layOut(stacks: SortedStacks, width: number): FlameLayout {
     });
   const cut = collect(Infinity);
   if (levels.length > MOST_FRAMES) {
-    levels.length =
-      starts.length =
-      counts.length =
-      names.length =
-      leftOut =
-        0;
+    for (const column of [levels, starts, counts, names]) column.length = 0;
+    leftOut = 0;
     let sum = 0;
     collect(ranked.findIndex((frames) => (sum += frames) > MOST_FRAMES));
   }
@@ -330,10 +333,10 @@ function rounded(pixels: number): number {
 function lookOf(text: string, most: number): Look {
   let name = xmlText(text);
   let escaped = escapeXml(name);
-  // An escape has at most six characters.
-  for (let length = most; escaped.length > most; length = Math.floor(most / 6)) {
+  for (let length = most; escaped.length > most;) {
     name = xmlText(cutName(text, length));
     escaped = escapeXml(name);
+    length = Math.max(LEAST_CUT, length - Math.ceil((escaped.length - most) / 2));
   }
   return { name, escaped, fill: fillOf(text) };
 }
@@ -352,7 +355,7 @@ function fillOf(name: string): string {
   if (UNNAMED.test(name)) return hslColour(40, 0.05, 0.76 + 0.1 * shade);
   if (COMPILED.test(name)) return hslColour(90 + 50 * tint, 0.5, 0.64 + 0.12 * shade);
   if (name.includes("::")) return hslColour(42 + 12 * tint, 0.88, 0.6 + 0.14 * shade);
-  return hslColour(12 + 22 * tint, 0.92, 0.66 + 0.12 * shade);
+  return hslColour(12 + 22 * tint, 0.92, 0.68 + 0.12 * shade);
 }
 
 /** `#rrggbb` of a hue in degrees, a saturation and a lightness from 0 to 1. */

@@ -104,7 +104,8 @@ export const FLAME_GRAPH_SCRIPT: string = String.raw`
   svg.addEventListener("mouseover", (event) => {
     const frame = over(event);
     const room = Math.floor((all.w - 320) / ${CHARACTER_WIDTH}) - (frame ? frame.share.length + 3 : 0);
-    const name = frame && (frame.name.length > room ? frame.name.slice(0, Math.max(room, 9)) + "\u2026" : frame.name);
+    const cut = frame && frame.name.length > room;
+    const name = cut ? frame.name.slice(0, Math.max(room, 9)) + "\u2026" : frame?.name;
     details.textContent = frame ? name + " \u00b7 " + frame.share : "";
   });
   for (const [button, act] of [[reset, () => zoom(all)], [seek, ask]]) {
@@ -134,7 +135,10 @@ export const FLAME_GRAPH_SCRIPT: string = String.raw`
   });
   // The line with the details stays in sight where the picture is higher than the window.
   const height = Number(svg.getAttribute("height"));
-  const stick = () => bar.setAttribute("transform", "translate(0," + Math.min(0, scrollY + visualViewport.height - height) + ")");
+  const stick = () => {
+    const below = height - scrollY - visualViewport.height;
+    bar.setAttribute("transform", "translate(0," + -Math.max(0, below) + ")");
+  };
   addEventListener("scroll", stick);
   addEventListener("resize", stick);
   scrollTo(0, height);
@@ -147,7 +151,7 @@ export const FLAME_GRAPH_STYLE: string = `
 .hidden, .off { display: none }
 .dim { opacity: 0.55 }
 .match rect { fill: #e78bf5 }
-.live .frames > g, .live .button { cursor: pointer }
-.live .frames > g:hover rect { stroke: #000; stroke-width: 0.7 }
+.live .frames g, .live .button { cursor: pointer }
+.live .frames g:hover rect { stroke: #000; stroke-width: 0.7 }
 .live .button:hover, .live .button:focus { text-decoration: underline; outline: none }
 `;
