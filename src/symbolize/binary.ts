@@ -2,10 +2,11 @@
 import { attempt, type FormatError } from "../base/format_error.ts";
 import type { ElfFile } from "../elf/elf_file.ts";
 import type { Phdr } from "../elf/headers.ts";
+import { findPltStubs, type PltStubs } from "../elf/plt.ts";
 import { PT_LOAD } from "../uapi/elf.ts";
 import { MAX_SEGMENTS, type PageSize, SegmentTable } from "./segments.ts";
 import { captureAll, type PackedSymbols, type SymbolCapture, type SymbolTableKind } from "./symbol_source.ts";
-import { type SymbolTable, symbolTableOf } from "./symbol_table.ts";
+import { type SymbolTable, symbolTableOf, withStubs } from "./symbol_table.ts";
 
 type Captured = SymbolCapture | PackedSymbols;
 
@@ -14,6 +15,8 @@ export interface BinaryParts {
   segments: SegmentTable;
   /** As `captureAll()` gives them: none, one, or two that complement each other. */
   symbols: readonly Captured[];
+  /** Stubs of the procedure linkage table, which executables have and separate debug files have not. */
+  stubs: PltStubs | undefined;
   /** Why segments or symbols are missing although the file has them. */
   problems: FormatError[];
 }
@@ -24,12 +27,14 @@ export function readParts(file: ElfFile, pageSize: PageSize): BinaryParts {
   const loads = attempt(problems, () => file.segments(PT_LOAD, MAX_SEGMENTS)) ?? [];
   const segments = SegmentTable.fromPhdrs(loads, pageSize);
   const symbols = captureAll(file, problems);
-  return { segments, symbols, problems };
+  // What is malformed there is no reason why symbols or segments would be missing.
+  const stubs = attempt([], () => findPltStubs(file));
+  return { segments, symbols, stubs, problems };
 }
 
 /** The parts of a binary of which only segments are known. */
 export function segmentsOnly(segments: readonly Phdr[], pageSize: PageSize): BinaryParts {
-  return { segments: SegmentTable.fromPhdrs(segments, pageSize), symbols: [], problems: [] };
+  return { segments: SegmentTable.fromPhdrs(segments, pageSize), symbols: [], stubs: undefined, problems: [] };
 }
 
 /** One binary of a {@linkcode BuildIdIndex}: what all files with its build id together say. */
@@ -51,11 +56,14 @@ export interface IndexedBinary {
   readonly reconstructed: boolean;
   /** Whether its contents were let go of, to keep a limit; files with its id can be added again. */
   readonly evicted: boolean;
-  /** Where its symbols are from; `undefined` if it has none. */
+  /** Where its symbols are from; `undefined` if it has none, or only stubs of its procedure linkage table. */
   readonly symbolKind: SymbolTableKind | undefined;
-  /** Bytes of memory kept for its symbols. */
+  /** Bytes of memory kept for its symbols and stubs. */
   readonly retainedBytes: number;
-  /** Its code symbols, built when first asked for; `undefined` if no file had any that could be read. */
+  /**
+   * Its code symbols, and where it has none the stubs of its procedure linkage table; built when first asked for, and
+   * again once another file has brought better ones. `undefined` if no file had any that could be read.
+   */
   readonly symbols: SymbolTable | undefined;
 }
 
@@ -70,6 +78,10 @@ export class BinaryRecord implements IndexedBinary {
   #captures: readonly Captured[] = [];
   #table: SymbolTable | undefined;
   #symbolBytes = 0;
+  /** Kept also when the table has them: it is made anew if another file brings better symbols. */
+  #stubs: PltStubs | undefined = undefined;
+  /** Whether the table has all there is. */
+  #complete = false;
   symbolKind: SymbolTableKind | undefined;
   evicted = false;
 
@@ -81,11 +93,13 @@ export class BinaryRecord implements IndexedBinary {
     this.problems = [...parts.problems];
     this.segments = parts.segments;
     this.#take(parts.symbols);
+    this.#stubs = parts.stubs;
   }
 
   #take(symbols: readonly Captured[]): void {
     this.#captures = symbols;
     this.#table = undefined;
+    this.#complete = false;
     this.symbolKind = symbols[0]?.kind;
     this.#symbolBytes = bytesOf(symbols);
   }
@@ -95,11 +109,14 @@ export class BinaryRecord implements IndexedBinary {
   }
 
   get symbols(): SymbolTable | undefined {
-    if (this.#captures.length > 0) {
-      this.#table = symbolTableOf(this.#captures, this.problems);
-      this.#captures = [];
-      this.symbolKind = this.#table?.kind;
-    }
+    if (this.#complete) return this.#table;
+    this.#complete = true;
+    const stubs = this.#stubs;
+    if (this.#table !== undefined && stubs !== undefined) return this.#table = withStubs(this.#table, stubs);
+    this.#table = symbolTableOf(this.#captures, this.problems, stubs);
+    this.#captures = [];
+    const kind = this.#table?.kind;
+    this.symbolKind = kind === ".plt" ? undefined : kind;
     return this.#table;
   }
 
@@ -110,9 +127,9 @@ export class BinaryRecord implements IndexedBinary {
 
   /**
    * Takes from another file what is better: real segments over rebuilt or none, `.symtab` over `.dynsym` over none,
-   * more symbols over fewer. Returns whether anything was.
+   * more symbols over fewer, stubs over none. Returns whether anything was.
    */
-  merge(name: string, { segments, symbols, problems }: BinaryParts): boolean {
+  merge(name: string, { segments, symbols, stubs, problems }: BinaryParts): boolean {
     const betterSegments = segments.length > 0 &&
       (this.segments.length === 0 || (this.segments.reconstructed && !segments.reconstructed));
     const betterSymbols = this.#worseThan(symbols);
@@ -121,7 +138,12 @@ export class BinaryRecord implements IndexedBinary {
       this.name = name;
     }
     if (betterSymbols) this.#take(symbols);
-    if (!betterSegments && !betterSymbols) return false;
+    const betterStubs = this.#stubs === undefined && stubs !== undefined;
+    if (betterStubs) {
+      this.#stubs = stubs;
+      this.#complete = false;
+    }
+    if (!betterSegments && !betterSymbols && !betterStubs) return false;
     this.files.push(name);
     this.problems.push(...problems);
     return true;
@@ -134,8 +156,12 @@ export class BinaryRecord implements IndexedBinary {
   }
 
   get retainedBytes(): number {
-    return this.#table?.retainedBytes ??
-      this.#symbolBytes;
+    const stubs = this.#stubs;
+    if (stubs === undefined) return this.#table?.retainedBytes ?? this.#symbolBytes;
+    const columns = 16 * stubs.count;
+    // The table counts the names, if it has them.
+    if (this.#table !== undefined && this.#complete) return this.#table.retainedBytes + columns;
+    return (this.#table?.retainedBytes ?? this.#symbolBytes) + columns + stubs.strings.length;
   }
 
   /** Lets go of everything but the id, until a file with it is added again. */
@@ -144,6 +170,7 @@ export class BinaryRecord implements IndexedBinary {
     this.segments = SegmentTable.fromPhdrs([]);
     this.problems.length = 0;
     this.#take([]);
+    this.#stubs = undefined;
   }
 }
 

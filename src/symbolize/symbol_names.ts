@@ -29,11 +29,28 @@ export class SymbolNames {
   #isBytes = false;
   readonly #offsets: Uint32Array;
   #limit: number | undefined = undefined;
+  /** Bytes of the string table: names of stubs have offsets from there on. */
+  readonly length: number;
+  /** Names of stubs, which are few: `findPltStubs()` has cut them, and they stay bytes. */
+  readonly #stubs: Uint8Array | undefined;
 
-  /** @param offsets Where in `strings` the name of each symbol begins, with {@linkcode HAS_FILE}. */
-  constructor(strings: Uint8Array, offsets: Uint32Array) {
+  /**
+   * @param offsets Where in `strings` the name of each symbol begins, with {@linkcode HAS_FILE}; that of a stub is in
+   *   `stubs`, which follow on `strings`.
+   */
+  constructor(strings: Uint8Array, offsets: Uint32Array, stubs?: Uint8Array, length: number = strings.length) {
     this.#strings = strings;
     this.#offsets = offsets;
+    this.#stubs = stubs;
+    this.length = length;
+  }
+
+  /** The same names and those of stubs, for a table that has both. */
+  withStubs(stubs: Uint8Array, offsets: Uint32Array): SymbolNames {
+    const names = new SymbolNames(this.#strings, offsets, stubs, this.length);
+    names.#text = this.#text;
+    names.#isBytes = this.#isBytes;
+    return names;
   }
 
   /** Name of symbol `index`; made anew at each call. */
@@ -43,6 +60,7 @@ export class SymbolNames {
 
   /** The name at an offset of the strings. */
   at(at: number): string {
+    if (at >= this.length && this.#stubs !== undefined) return this.#stubName(at - this.length);
     if (this.#text === undefined && !this.#isBytes) this.#makeText();
     const text = this.#text;
     if (text !== undefined) {
@@ -57,6 +75,11 @@ export class SymbolNames {
     return end >= 0 ? decodeText(strings, at, end) : stringAt(strings, at, this.#limit ??= this.#findLimit());
   }
 
+  #stubName(at: number): string {
+    const stubs = this.#stubs!;
+    return decodeText(stubs, at, stubs.indexOf(0, at));
+  }
+
   #makeText(): void {
     const strings = this.#strings;
     if (strings.length <= MOST_TEXT) {
@@ -69,6 +92,16 @@ export class SymbolNames {
       }
     }
     this.#isBytes = true;
+  }
+
+  /** Whether symbol `index` is a stub. */
+  isStub(index: number): boolean {
+    return this.#stubs !== undefined && this.offset(index) >= this.length;
+  }
+
+  /** The offsets of all symbols, with {@linkcode HAS_FILE}. */
+  get offsets(): Uint32Array {
+    return this.#offsets;
   }
 
   /** Where in the strings the name of symbol `index` begins. */
@@ -101,6 +134,7 @@ export class SymbolNames {
 
   /** Bytes of memory kept. */
   get retainedBytes(): number {
-    return this.#strings.byteLength + (this.#text?.length ?? 0) + this.#offsets.byteLength;
+    const stubs = this.#stubs?.byteLength ?? 0;
+    return this.#strings.byteLength + (this.#text?.length ?? 0) + this.#offsets.byteLength + stubs;
   }
 }

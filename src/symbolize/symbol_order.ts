@@ -30,8 +30,23 @@ export interface OrderedSymbols {
  */
 export const HAS_FILE = 0x8000_0000;
 
+/** Symbols that overlap in a chain longer than this are given up on. Bounds the time of one lookup. */
+export const MAX_NESTING = 64;
+
+/** The symbol nearest around symbol `index`, or -1; see {@linkcode OrderedSymbols.outerOf}. */
+export function outerIndex(outerOf: Int32Array, outer: Int32Array, index: number): number {
+  let low = 0;
+  let high = outerOf.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (outerOf[middle] < index) low = middle + 1;
+    else high = middle;
+  }
+  return outerOf[low] === index ? outer[low] : -1;
+}
+
 /** Whether unsigned a < b, of 64-bit numbers in halves. */
-function less(aHi: number, aLo: number, bHi: number, bLo: number): boolean {
+export function less(aHi: number, aLo: number, bHi: number, bLo: number): boolean {
   return aHi < bHi || (aHi === bHi && aLo < bLo);
 }
 

@@ -24,9 +24,10 @@ import {
 
 /**
  * Which table symbols came from. `.gnu_debugdata` stands for the `.symtab` of the small ELF file that distributions put
- * into that section, compressed, for the functions that `.dynsym` leaves out.
+ * into that section, compressed, for the functions that `.dynsym` leaves out; `.plt` for stubs of the procedure linkage
+ * table, whichever section they are in, whose names are made of those of `.dynsym`.
  */
-export type SymbolTableKind = ".symtab" | ".dynsym" | ".gnu_debugdata";
+export type SymbolTableKind = ".symtab" | ".dynsym" | ".gnu_debugdata" | ".plt";
 
 /** Code symbols in file order, one element of each column a symbol. */
 export interface SymbolColumns {
@@ -218,6 +219,46 @@ const NO_SYMBOLS: SymbolColumns = {
   files: new Uint32Array(1),
   strings: new Uint8Array(0),
 };
+
+/**
+ * Columns of symbols that come from elsewhere than a file. A `size` left out is 0.
+ *
+ * @throws {RangeError} If an address or size does not fit 64 bits.
+ */
+export function columnsOf(all: readonly { name: string; address: bigint; size?: bigint }[]): SymbolColumns {
+  const column = () => new Uint32Array(all.length);
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  const columns: SymbolColumns = {
+    ...NO_SYMBOLS,
+    count: all.length,
+    addressHi: column(),
+    addressLo: column(),
+    sizeHi: column(),
+    sizeLo: column(),
+    name: column(),
+    limitHi: column(),
+    limitLo: column(),
+    file: new Uint16Array(all.length),
+  };
+  const encoder = new TextEncoder();
+  all.forEach(({ name, address, size = 0n }, i) => {
+    for (const value of [address, size]) {
+      if (value !== BigInt.asUintN(64, value)) throw new RangeError(`${value} is not an unsigned 64-bit number`);
+    }
+    columns.addressHi[i] = Number(address >> 32n);
+    columns.addressLo[i] = Number(address & 0xffff_ffffn);
+    columns.sizeHi[i] = Number(size >> 32n);
+    columns.sizeLo[i] = Number(size & 0xffff_ffffn);
+    columns.name[i] = length;
+    const text = encoder.encode(name);
+    parts.push(text);
+    length += text.length + 1;
+  });
+  columns.strings = new Uint8Array(length);
+  parts.forEach((part, i) => columns.strings.set(part, columns.name[i]));
+  return columns;
+}
 
 function joinColumns([first = NO_SYMBOLS, second]: SymbolColumns[]): SymbolColumns {
   if (second === undefined) return first;

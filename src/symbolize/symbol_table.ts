@@ -1,14 +1,16 @@
 // Owns SymbolTable: code symbols of one file in compact columns, and the lookup from address to symbol.
 import type { FormatError } from "../base/format_error.ts";
 import { ElfFile } from "../elf/elf_file.ts";
+import type { PltStubs } from "../elf/plt.ts";
+import { insertStubs } from "./plt_symbols.ts";
 import { SymbolNames } from "./symbol_names.ts";
-import { type OrderedSymbols, orderSymbols } from "./symbol_order.ts";
+import { MAX_NESTING, type OrderedSymbols, orderSymbols, outerIndex } from "./symbol_order.ts";
 import {
   captureAll,
+  columnsOf,
   type PackedSymbols,
   readAllSymbols,
   type SymbolCapture,
-  type SymbolColumns,
   type SymbolTableKind,
 } from "./symbol_source.ts";
 
@@ -27,18 +29,17 @@ export interface CodeSymbol {
 
 /** Tables with as many symbols or more take the wide form: the index has 24 bits for a position. */
 const MAX_NARROW = 1 << 24;
-/** Symbols that overlap in a chain longer than this are given up on. Bounds the time of one lookup. */
-const MAX_NESTING = 64;
 /** Entries of one bucket looked at in turn before halving. */
 const LINEAR_STEPS = 8;
 
-// The constructor, for this module alone: its parameters are no part of the public surface.
+// The constructor and what follows it, for this module alone: they are no part of the public surface.
 let make: (
   ordered: OrderedSymbols,
-  strings: Uint8Array,
+  names: SymbolNames,
   kind?: SymbolTableKind,
   second?: SecondTable,
 ) => SymbolTable;
+let addStubs: (table: SymbolTable, stubs: PltStubs) => SymbolTable;
 
 /** A table whose names follow those of the first. */
 interface SecondTable {
@@ -58,7 +59,8 @@ interface SecondTable {
  * - a symbol without a size reaches to the next symbol or the end of its section.
  *
  * STT_FUNC, STT_GNU_IFUNC and, in executable sections, STT_NOTYPE and STT_OBJECT take part; other data, mapping symbols
- * (`$x`), undefined and absolute symbols do not.
+ * (`$x`), undefined and absolute symbols do not. The table of an indexed binary has besides, where no symbol answers,
+ * the stubs of its procedure linkage table (`memset@plt`); {@linkcode SymbolTable.fromElf} has none.
  *
  * A name of more than 64 KiB is cut, and ends in "…". In a hostile file a name can begin at every byte of one
  * long string: where the names of a table add up to more than 1 MiB and more than 4 times its string table (real
@@ -109,12 +111,13 @@ export class SymbolTable {
   readonly #shift: number;
 
   static {
-    make = (ordered, strings, kind, second) => new SymbolTable(ordered, strings, kind, second);
+    make = (ordered, names, kind, second) => new SymbolTable(ordered, names, kind, second);
+    addStubs = (table, stubs) => table.#withStubs(stubs);
   }
 
   private constructor(
     ordered: OrderedSymbols,
-    strings: Uint8Array,
+    names: SymbolNames,
     kind: SymbolTableKind | undefined,
     second: SecondTable | undefined,
   ) {
@@ -122,7 +125,7 @@ export class SymbolTable {
     this.length = count;
     this.kind = kind;
     this.#second = second;
-    this.#names = new SymbolNames(strings, ordered.name);
+    this.#names = names;
     this.#fileFrom = ordered.fileFrom;
     this.#fileName = ordered.fileName;
     this.#outerOf = ordered.outerOf;
@@ -165,7 +168,8 @@ export class SymbolTable {
   }
 
   /**
-   * Reads the code symbols of an ELF file: of `.symtab`, else of `.gnu_debugdata` and `.dynsym`.
+   * Reads the code symbols of an ELF file: of `.symtab`, else of `.gnu_debugdata` and `.dynsym`. They are what `nm`
+   * prints: stubs of the procedure linkage table are not among them.
    *
    * @param bytes The whole file. Nothing of it is kept: the string table is copied.
    * @returns `undefined` if the file has neither table, or is relocatable.
@@ -201,40 +205,9 @@ export class SymbolTable {
    * ```
    */
   static fromSymbols(symbols: Iterable<{ name: string; address: bigint; size?: bigint }>): SymbolTable {
-    const all = [...symbols];
-    const column = () => new Uint32Array(all.length);
-    const parts: Uint8Array[] = [];
-    let length = 0;
-    const columns: SymbolColumns = {
-      count: all.length,
-      addressHi: column(),
-      addressLo: column(),
-      sizeHi: column(),
-      sizeLo: column(),
-      name: column(),
-      limitHi: column(),
-      limitLo: column(),
-      file: new Uint16Array(all.length),
-      files: new Uint32Array(1),
-      strings: new Uint8Array(0),
-    };
-    const encoder = new TextEncoder();
-    all.forEach(({ name, address, size = 0n }, i) => {
-      for (const value of [address, size]) {
-        if (value !== BigInt.asUintN(64, value)) throw new RangeError(`${value} is not an unsigned 64-bit number`);
-      }
-      columns.addressHi[i] = Number(address >> 32n);
-      columns.addressLo[i] = Number(address & 0xffff_ffffn);
-      columns.sizeHi[i] = Number(size >> 32n);
-      columns.sizeLo[i] = Number(size & 0xffff_ffffn);
-      columns.name[i] = length;
-      const text = encoder.encode(name);
-      parts.push(text);
-      length += text.length + 1;
-    });
-    columns.strings = new Uint8Array(length);
-    parts.forEach((part, i) => columns.strings.set(part, columns.name[i]));
-    return make(orderSymbols(columns), columns.strings);
+    const columns = columnsOf([...symbols]);
+    const ordered = orderSymbols(columns);
+    return make(ordered, new SymbolNames(columns.strings, ordered.name));
   }
 
   /**
@@ -277,21 +250,9 @@ export class SymbolTable {
     const pairs = this.#pairs;
     for (let steps = 0; index >= 0 && steps < MAX_NESTING; steps++) {
       if (at - pairs[2 * index] < Math.abs(pairs[2 * index + 1])) return index;
-      index = this.#outerIndex(index);
+      index = outerIndex(this.#outerOf, this.#outer, index);
     }
     return -1;
-  }
-
-  #outerIndex(index: number): number {
-    const outerOf = this.#outerOf;
-    let low = 0;
-    let high = outerOf.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (outerOf[middle] < index) low = middle + 1;
-      else high = middle;
-    }
-    return outerOf[low] === index ? this.#outer[low] : -1;
   }
 
   #lookupWide(addressHi: number, addressLo: number): number {
@@ -310,7 +271,7 @@ export class SymbolTable {
     let index = low - 1;
     for (let steps = 0; index >= 0 && steps < MAX_NESTING; steps++) {
       if (hi < endHi[index] || (hi === endHi[index] && lo < endLo[index])) return index;
-      index = this.#outerIndex(index);
+      index = outerIndex(this.#outerOf, this.#outer, index);
     }
     return -1;
   }
@@ -344,10 +305,11 @@ export class SymbolTable {
     return this.#names.get(this.#check(index));
   }
 
-  /** Section that symbol `index` is from. */
+  /** Section that symbol `index` is from; `.plt` for a stub, whichever section it is in. */
   kindOf(index: number): SymbolTableKind | undefined {
+    if (this.#names.isStub(this.#check(index))) return ".plt";
     const second = this.#second;
-    return second !== undefined && this.#names.offset(this.#check(index)) >= second.from ? second.kind : this.kind;
+    return second !== undefined && this.#names.offset(index) >= second.from ? second.kind : this.kind;
   }
 
   /** Name of the source file that the table gives a local symbol (STT_FILE), without its directory. */
@@ -381,6 +343,37 @@ export class SymbolTable {
     return ((BigInt(wide.endHi[index]) << 32n) | BigInt(wide.endLo[index])) - this.address(index);
   }
 
+  #withStubs(stubs: PltStubs): SymbolTable {
+    const before = this.#ordered();
+    const ordered = insertStubs(before, stubs, this.#names.length);
+    if (ordered === before) return this;
+    const names = this.#names.withStubs(stubs.strings, ordered.name);
+    return new SymbolTable(ordered, names, this.kind, this.#second);
+  }
+
+  /** What the table was made of. */
+  #ordered(): OrderedSymbols {
+    if (this.#wide !== undefined) return this.#wide;
+    const { length: count } = this;
+    const pairs = this.#pairs;
+    const sizes = Uint32Array.from({ length: count }, (_, i) => Math.abs(pairs[2 * i + 1]));
+    const startLo = Uint32Array.from({ length: count }, (_, i) => this.#baseLo + pairs[2 * i]);
+    return {
+      count,
+      startHi: new Uint32Array(count).fill(this.#baseHi),
+      startLo,
+      // A narrow table may end at a 4 GiB line, but crosses none.
+      endHi: new Uint32Array(count).fill(this.#baseHi),
+      endLo: startLo.map((start, i) => start + sizes[i]),
+      unsized: Uint8Array.from({ length: count }, (_, i) => pairs[2 * i + 1] < 0 ? 1 : 0),
+      name: this.#names.offsets,
+      fileFrom: this.#fileFrom,
+      fileName: this.#fileName,
+      outerOf: this.#outerOf,
+      outer: this.#outer,
+    };
+  }
+
   #check(index: number): number {
     if (!(index >= 0 && index < this.length)) throw new RangeError(`symbol ${index} of ${this.length}`);
     return index;
@@ -398,13 +391,23 @@ export class SymbolTable {
 
 /**
  * The table of what `captureAll()` took from a file; keeps the strings. What is malformed goes to `problems`; of a table
- * whose every part is, nothing is left.
+ * whose every part is, nothing is left but stubs.
  */
 export function symbolTableOf(
   captures: readonly (SymbolCapture | PackedSymbols)[],
   problems: FormatError[],
+  stubs?: PltStubs,
 ): SymbolTable | undefined {
-  const { columns, kinds: [kind, second], boundary } = readAllSymbols(captures, problems);
+  const { columns, kinds: [kind = stubs && ".plt", second], boundary } = readAllSymbols(captures, problems);
   if (kind === undefined) return undefined;
-  return make(orderSymbols(columns), columns.strings, kind, second && { kind: second, from: boundary });
+  const symbols = orderSymbols(columns);
+  const ordered = stubs === undefined ? symbols : insertStubs(symbols, stubs, columns.strings.length);
+  const more = ordered === symbols ? undefined : stubs?.strings;
+  const names = new SymbolNames(columns.strings, ordered.name, more);
+  return make(ordered, names, kind, second && { kind: second, from: boundary });
+}
+
+/** The same table with the stubs of a file that came later. */
+export function withStubs(table: SymbolTable, stubs: PltStubs): SymbolTable {
+  return addStubs(table, stubs);
 }

@@ -25,8 +25,14 @@ export const ET_DYN = 3;
 /** `e_type`: core file. */
 export const ET_CORE = 4;
 
+/** `e_machine`: 32-bit x86. */
+export const EM_386 = 3;
 /** `e_machine`: 32-bit ARM. */
 export const EM_ARM = 40;
+/** `e_machine`: x86-64, also with 32-bit addresses. */
+export const EM_X86_64 = 62;
+/** `e_machine`: 64-bit ARM. */
+export const EM_AARCH64 = 183;
 
 /** `p_type`: loadable segment. */
 export const PT_LOAD = 1;
@@ -49,10 +55,14 @@ export const SHT_PROGBITS = 1;
 export const SHT_SYMTAB = 2;
 /** `sh_type`: string table. */
 export const SHT_STRTAB = 3;
+/** `sh_type`: relocations with addends. */
+export const SHT_RELA = 4;
 /** `sh_type`: notes. */
 export const SHT_NOTE = 7;
 /** `sh_type`: occupies no space in the file. */
 export const SHT_NOBITS = 8;
+/** `sh_type`: relocations without addends. */
+export const SHT_REL = 9;
 /** `sh_type`: symbols for dynamic linking. */
 export const SHT_DYNSYM = 11;
 /** `sh_type`: section indices of symbols whose `st_shndx` is `SHN_XINDEX`. */
@@ -99,6 +109,25 @@ export const STB_GLOBAL = 1;
 export const STB_WEAK = 2;
 /** Symbol binding: unique (GNU). */
 export const STB_GNU_UNIQUE = 10;
+
+/** Relocation of 32-bit x86: a slot of the global offset table takes a symbol's address. */
+export const R_386_GLOB_DAT = 6;
+/** Relocation of 32-bit x86: the slot of a stub, filled at the first call or at the start. */
+export const R_386_JMP_SLOT = 7;
+/** Relocation of 32-bit x86: the slot takes what the resolver of an indirect function returns. */
+export const R_386_IRELATIVE = 42;
+/** The same of x86-64. */
+export const R_X86_64_GLOB_DAT = 6;
+/** The same of x86-64. */
+export const R_X86_64_JUMP_SLOT = 7;
+/** The same of x86-64. */
+export const R_X86_64_IRELATIVE = 37;
+/** The same of 64-bit ARM. */
+export const R_AARCH64_GLOB_DAT = 1025;
+/** The same of 64-bit ARM. */
+export const R_AARCH64_JUMP_SLOT = 1026;
+/** The same of 64-bit ARM. */
+export const R_AARCH64_IRELATIVE = 1032;
 
 /** `n_type` of a GNU build-id note, whose name is `"GNU\0"`. */
 export const NT_GNU_BUILD_ID = 3;

@@ -85,6 +85,8 @@ export interface Score {
   subject: Subject;
   addresses: number;
   all: boolean;
+  /** Addresses in stubs of the procedure linkage table, where objdump is asked instead. */
+  stubs: number;
   names: number;
   lines: number;
   chains: number;

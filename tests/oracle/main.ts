@@ -14,8 +14,9 @@ import { allTools, missingTools, Workspace } from "./tools.ts";
 
 const HELP = `deno task oracle [options]
 
-Compares the symbolizer with llvm-symbolizer and addr2line on programs built here and on Debian's own files,
-separate debug files with their executables, and demangled names with llvm-cxxfilt and c++filt.
+Compares the symbolizer with llvm-symbolizer and addr2line (in stubs of the procedure linkage table: with objdump) on
+programs built here and on Debian's own files, separate debug files with their executables, and demangled names with
+llvm-cxxfilt and c++filt.
 
   --only TEXT       subjects whose name contains TEXT (of several with commas: all); "pairs" and "demangling" too
   --addresses N     addresses of each subject; 5000. Files with less code give every byte of it

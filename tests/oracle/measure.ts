@@ -1,15 +1,19 @@
 // Owns one subject's comparison from addresses to score.
+import { readFileSync, rmSync } from "node:fs";
 import { chooseAddresses, offsetOf, readLoads } from "./addresses.ts";
 import { askGnu, askLlvm, type Chain } from "./answers.ts";
 import { judge, type Score, tally } from "./compare.ts";
+import { readSlots, readStubs, type Stub, stubAt, stubsCommand } from "./plt_labels.ts";
 import { type Loaded, loadSubject, ourChain, type SymbolizerClass } from "./ours.ts";
 import type { Subject } from "./subject.ts";
-import type { Workspace } from "./tools.ts";
+import { findTool, type Workspace } from "./tools.ts";
 
 /** Differences that addr2line is asked about, at most. */
 const MOST_OPINIONS = 200;
 /** Addresses looked up by file offset as well, at most. */
 const MOST_OFFSETS = 2000;
+/** Stubs of which the first, a middle and the last byte are looked up besides, at most. */
+const MOST_STUBS = 500;
 /** Addresses of the demangled pass, at most. */
 const MOST_DEMANGLED = 1000;
 
@@ -26,8 +30,17 @@ export async function measure(
   subject: Subject,
   options: MeasureOptions,
 ): Promise<Score> {
-  const { addresses, all } = await chooseAddresses(ws, subject.asked, options);
-  const theirs = await askLlvm(ws, subject, addresses);
+  const { addresses: chosen, all } = await chooseAddresses(ws, subject.asked, options);
+  const stubs = await stubsOf(ws, subject);
+  // Stubs are a small part of the code: few of the addresses chosen so far are in them.
+  const more = thin(stubs, MOST_STUBS).flatMap(({ start, end }) => [start, start + (end - start) / 2n, end - 1n]);
+  const addresses = [...new Set([...chosen, ...more])].sort((a, b) => a < b ? -1 : 1);
+  const withStubs = (address: bigint, chain: Chain): Chain => {
+    const stub = stubAt(stubs, address);
+    return stub === undefined ? chain : [{ name: stub.name, file: undefined, line: undefined, column: undefined }];
+  };
+  const symbolized = await askLlvm(ws, subject, addresses);
+  const theirs = symbolized.map((chain, i) => withStubs(addresses[i], chain));
   const loaded = await loadSubject(Symbolizer, subject);
   const { symbolizer, buildId } = loaded;
   const start = performance.now();
@@ -37,12 +50,13 @@ export async function measure(
   const differing = addresses.filter((_, i) => judge(ours[i], theirs[i]).kind !== undefined);
   const asked = thin(differing, MOST_OPINIONS);
   const opinions = await askGnu(ws, subject, asked);
-  const gnu = new Map<bigint, Chain>(opinions?.map((chain, i) => [asked[i], chain]));
+  const gnu = new Map<bigint, Chain>(opinions?.map((chain, i) => [asked[i], withStubs(asked[i], chain)]));
 
   const score: Score = {
     subject,
     addresses: addresses.length,
     all,
+    stubs: addresses.filter((address) => stubAt(stubs, address) !== undefined).length,
     names: 0,
     lines: 0,
     chains: 0,
@@ -58,8 +72,25 @@ export async function measure(
   };
   tally(score, { addresses, ours, theirs, gnu });
   if (subject.mapped !== undefined) await compareOffsets(ws, loaded, subject.mapped, addresses, score);
-  if (subject.demangled) await compareDemangled(ws, loaded, addresses, ours, theirs, score);
+  if (subject.demangled) {
+    const known = addresses.filter((address) => stubAt(stubs, address) === undefined);
+    await compareDemangled(ws, loaded, known, score);
+  }
   return score;
+}
+
+/** The stubs of the file that we are given and that has their code; llvm-symbolizer 14 calls them nothing, or `_init`. */
+async function stubsOf(ws: Workspace, { files }: Subject): Promise<Stub[]> {
+  if (findTool("objdump") === undefined) return [];
+  for (const { path } of files) {
+    const ran = await ws.run(stubsCommand(path));
+    const text = readFileSync(ran.stdoutPath, "utf8");
+    rmSync(ran.stdoutPath, { force: true });
+    if (!text.includes("Disassembly of section ")) continue;
+    const stubs = readStubs(text, readSlots(await ws.text(["readelf", "-rW", path])));
+    if (stubs.length > 0) return stubs;
+  }
+  return [];
 }
 
 /** At most `count` of the items, evenly spread. */
@@ -97,19 +128,17 @@ async function compareDemangled(
   ws: Workspace,
   { symbolizer, buildId }: Loaded,
   addresses: readonly bigint[],
-  ours: readonly Chain[],
-  theirs: readonly Chain[],
   score: Score,
 ): Promise<void> {
-  const picked = thin(addresses.map((_, i) => i), MOST_DEMANGLED);
-  const chosen = picked.map((i) => addresses[i]);
+  const chosen = thin(addresses, MOST_DEMANGLED);
+  const theirs = await askLlvm(ws, score.subject, chosen);
   const answers = await askLlvm(ws, score.subject, chosen, true);
   const result: NonNullable<Score["demangled"]> = { compared: 0, unlike: 0 };
-  picked.forEach((index, i) => {
-    const { frames } = symbolizer.lookupAddress(buildId, addresses[index]);
+  chosen.forEach((address, i) => {
+    const { frames } = symbolizer.lookupAddress(buildId, address);
     for (let j = 0; j < answers[i].length && j < frames.length; j++) {
-      const linkage = theirs[index][j]?.name;
-      if (linkage === undefined || ours[index][j]?.name !== linkage) continue;
+      const linkage = theirs[i][j]?.name;
+      if (linkage === undefined || frames[j].name !== linkage) continue;
       result.compared++;
       const mine = frames[j].demangled ?? frames[j].name;
       // LLVM 14 takes Rust's legacy names for C++ names: these have their own comparison.

@@ -84,6 +84,9 @@ export function totalText(scores: readonly Score[]): string {
     `${scores.length} subjects, ${addresses} addresses, ${addresses - counted} excused: ` +
     `names ${share((s) => s.names)} %, file and line ${share((s) => s.lines)} %, ` +
     `whole chains ${share((s) => s.chains)} %, columns ${share((s) => s.columns)} %`,
+    `${
+      sum((one) => one.stubs)
+    } addresses are in stubs of the procedure linkage table, which objdump was asked about`,
     `${scores.length - failed} subjects reach ${GOALS.names} / ${GOALS.lines} / ${GOALS.chains} %, ${failed} don't`,
   ];
   const groups = new Map<string, { count: number; subjects: number }>();

@@ -126,6 +126,7 @@ const PACKAGE_OF: Readonly<Record<string, string>> = {
   readelf: "binutils",
   addr2line: "binutils",
   objcopy: "binutils",
+  objdump: "binutils",
   "c++filt": "binutils",
   nm: "binutils",
   dwp: "binutils",
