@@ -14,6 +14,7 @@ import { Lzma2Decoder } from "../src/compress/lzma2.ts";
 import { Output } from "../src/compress/output.ts";
 import { decompressXz } from "../src/compress/xz.ts";
 import { fuzzParser } from "./fuzz.ts";
+import { assertGrowth, milliseconds } from "./growth.ts";
 
 const MIB = 1 << 20;
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
@@ -462,22 +463,11 @@ Deno.test("xz: time stays in proportion to the input and what it unpacks to", ()
   };
   for (const [name, make] of Object.entries(shapes)) {
     const [small, large] = [2000, 16_000].map(make);
-    const time = (bytes: Uint8Array): number => {
-      let best = Infinity;
-      for (let i = 0; i < 3; i++) {
-        const start = performance.now();
-        decompressXz(bytes, MIB);
-        best = Math.min(best, performance.now() - start);
-      }
-      return best;
-    };
-    const first = time(small), second = time(large);
-    console.log(
-      `${name}: ${small.length} bytes ${first.toFixed(1)} ms, ${large.length} bytes ${second.toFixed(1)} ms`,
-    );
+    const time = (bytes: Uint8Array) => (): number => milliseconds(() => decompressXz(bytes, MIB));
+    const what = `${name}: ${small.length} and ${large.length} bytes`;
     // Eight times the input; the rest is for a busy machine.
-    assertLess(second, 32 * Math.max(first, 5), name);
-    assertLess(second, 2000, name);
+    const [, most] = assertGrowth(what, time(small), time(large), { times: 32, least: 5 });
+    assertLess(most, 2000, name);
   }
 });
 

@@ -1,7 +1,8 @@
 // Decoding takes time in proportion to the dump, whatever build ids are in it.
-import { assertEquals, assertLess } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { BPF_F_STACK_BUILD_ID, buildIdAt, decodeStacks } from "../mod.ts";
 import { SeededRandom } from "../src/base/random.ts";
+import { assertGrowth, milliseconds } from "./growth.ts";
 
 const LAYOUT = { valueSize: 100 * 32, mapFlags: BPF_F_STACK_BUILD_ID };
 
@@ -18,15 +19,7 @@ function makeDump(stacks: number, fill: (id: Uint8Array, frame: number) => void)
   return dump;
 }
 
-function milliseconds(dump: Uint8Array): number {
-  let best = Infinity;
-  for (let round = 0; round < 3; round++) {
-    const start = performance.now();
-    decodeStacks(dump, LAYOUT);
-    best = Math.min(best, performance.now() - start);
-  }
-  return best;
-}
+const decoding = (dump: Uint8Array) => (): number => milliseconds(() => decodeStacks(dump, LAYOUT));
 
 // Every frame another id, the first word (which alone is hashed at first) the same in all.
 const colliding = (id: Uint8Array, frame: number): void => {
@@ -43,15 +36,15 @@ Deno.test("decodeStacks() numbers colliding build ids in order of appearance", (
 });
 
 Deno.test("decodeStacks() of colliding build ids takes time in proportion, not the square", () => {
-  const small = milliseconds(makeDump(200, colliding));
-  const large = milliseconds(makeDump(1600, colliding));
+  const [small, large] = [200, 1600].map((stacks) => decoding(makeDump(stacks, colliding)));
   // 8 times the work; a quadratic table would take 64 times as long, and seconds. The rest is for a busy machine.
-  assertLess(large, 32 * Math.max(small, 8));
+  assertGrowth("200 stacks, and 8 times as many", small, large, { times: 32, least: 8 });
 });
 
 Deno.test("decodeStacks() of distinct build ids takes time in proportion", () => {
   const random = new SeededRandom(3);
   const dump = makeDump(1600, (id) => random.fill(id));
   assertEquals(decodeStacks(dump, LAYOUT).buildIds.length / 20, 160_000);
-  assertLess(milliseconds(dump), 32 * Math.max(milliseconds(dump.subarray(0, 200 * 3204)), 8));
+  const small = decoding(dump.subarray(0, 200 * 3204));
+  assertGrowth("200 stacks, and 8 times as many", small, decoding(dump), { times: 32, least: 8 });
 });

@@ -7,6 +7,7 @@ import type { DwarfSections } from "../src/dwarf/sections.ts";
 import { appendFrames, FrameRows } from "../src/symbolize/frame_rows.ts";
 import { int, sectionsOf } from "./dwarf_builder.ts";
 import { lineUnit, Opcodes, uleb } from "./dwarf_line_builder.ts";
+import { assertGrowth } from "./growth.ts";
 
 // Many units end in an error, and collecting its stack would be most of the time.
 Error.stackTraceLimit = 2;
@@ -282,31 +283,27 @@ const CASES: Case[] = [
   },
 ];
 
-/** Milliseconds of one whole use, the better of two. */
-function milliseconds({ make, addresses, step = 1, retained }: Case, size: number): number {
+/** One whole use, which returns its milliseconds. */
+function useOf({ make, addresses, step = 1, retained }: Case, size: number): () => number {
   const sections = make(size);
   const bytes = Object.values(sections).reduce((sum, one) => sum + (one instanceof Uint8Array ? one.length : 0), 0);
-  let best = Infinity;
-  for (let k = 0; k < 2; k++) {
+  return () => {
     const start = performance.now();
     const dwarf = program(sections);
     const count = addresses === undefined ? 4 : addresses(size);
     const frames = lookAll(dwarf, count, step);
-    best = Math.min(best, performance.now() - start);
+    const took = performance.now() - start;
     assertLess(frames, 130 * count);
     assertLess(dwarf.retainedBytes, (retained ?? 4) * bytes + (16 << 20));
     assertLess(dwarf.problems.length, 200);
-  }
-  return best;
+    return took;
+  };
 }
 
 for (const one of CASES) {
   Deno.test(`time and memory of ${one.what} grow like the file`, () => {
-    const small = milliseconds(one, 30_000);
-    const large = milliseconds(one, 240_000);
-    console.log(`${one.what}: ${small.toFixed(1)} ms, of eight times as much ${large.toFixed(1)} ms`);
     // Eight times the work; were it the square, 64 times the time.
-    assertLess(large, 28 * Math.max(small, 20));
+    assertGrowth(one.what, useOf(one, 30_000), useOf(one, 240_000), { times: 28, least: 20, rounds: 2 });
   });
 }
 
@@ -338,10 +335,7 @@ Deno.test("maps of ranges that all overlap, or all nest, are made in time in pro
       assertLess(map.length, 2 * count + 2);
       return performance.now() - start;
     };
-    const small = Math.min(make(20_000), make(20_000));
-    const large = Math.min(make(160_000), make(160_000));
-    console.log(`${what}: ${small.toFixed(1)} ms, of eight times as many ${large.toFixed(1)} ms`);
-    assertLess(large, 28 * Math.max(small, 10), what);
+    assertGrowth(what, () => make(20_000), () => make(160_000), { times: 28, least: 10, rounds: 2 });
   }
 });
 

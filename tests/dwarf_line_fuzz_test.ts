@@ -3,6 +3,7 @@ import { assert, assertEquals, assertLess } from "@std/assert";
 import { LineProgram } from "../src/dwarf/line_program.ts";
 import { lineContext, lineProgram, lineUnit, Opcodes, text, uleb } from "./dwarf_line_builder.ts";
 import { fuzzParser } from "./fuzz.ts";
+import { assertGrowth, milliseconds } from "./growth.ts";
 import { TextTable } from "../src/dwarf/text_table.ts";
 
 const STRINGS = {
@@ -70,17 +71,6 @@ for (const littleEndian of [true, false]) {
   });
 }
 
-/** Fastest of three. */
-function time(run: () => unknown): number {
-  let best = Infinity;
-  for (let i = 0; i < 3; i++) {
-    const start = performance.now();
-    run();
-    best = Math.min(best, performance.now() - start);
-  }
-  return best;
-}
-
 const o = new Opcodes();
 const repeat = (size: number, piece: number[]): number[] =>
   Array.from({ length: Math.floor(size / piece.length) * piece.length }, (_, i) => piece[i % piece.length]);
@@ -106,14 +96,13 @@ const SEQUENCES: [string, (size: number) => number[]][] = [
 
 for (const [what, make] of SEQUENCES) {
   Deno.test(`time and memory of a program of ${what} grow like the program`, () => {
-    const times = [30_000, 300_000].map((size) => {
+    const [small, large] = [30_000, 300_000].map((size) => {
       const unit = lineUnit({ version: 4, program: make(size) });
       const parse = () => LineProgram.parse(lineContext(unit), 0).rows;
       assertLess(parse().retainedBytes, 20 * unit.length);
-      return time(parse);
+      return () => milliseconds(parse);
     });
-    console.log(`${what}: ${times.map((ms) => ms.toFixed(2)).join(" ms, of ten times as much ")} ms`);
-    assertLess(times[1], 60 * times[0] + 20);
+    assertGrowth(what, small, large, { times: 60, least: 0.4 });
   });
 }
 

@@ -20,6 +20,7 @@ import {
 import { CHDR32, CHDR64, ELFCOMPRESS_ZLIB, SHF_COMPRESSED, SHT_NOBITS } from "../src/uapi/elf.ts";
 import { buildElf, concat, FORMATS, makeIdent, type SectionSpec, stringTable } from "./elf_builder.ts";
 import { fuzzParser, MUTATIONS } from "./fuzz.ts";
+import { assertGrowth } from "./growth.ts";
 import { evaluate, needsHeaders } from "./uapi_gcc.ts";
 
 const MIB = 1 << 20;
@@ -470,21 +471,22 @@ function manySections(count: number, names: string[]): Uint8Array {
 Deno.test("finding sections takes time in proportion to their number, hostile names or not", () => {
   const hostile = Array.from({ length: 50 }, (_, i) => `.debug_lin${String.fromCharCode(0x21 + i)}`);
   for (const [what, names] of [["functions", [".text.a", ".rela.text.a"]], ["near misses", hostile]] as const) {
-    const files = [25_000, 100_000].map((count) => ({ count, file: new ElfFile(manySections(count, [...names])) }));
-    const times = [Infinity, Infinity];
-    const inProportion = (): boolean => times[1] < 16 * times[0] + 20;
-    // The least of some rounds; on a busy machine of more, as the longer of the two is the one that is interrupted.
-    for (let round = 0; round < 5 || (round < 50 && !inProportion()); round++) {
-      for (const [i, { count, file }] of files.entries()) {
+    const [small, large] = [25_000, 100_000].map((count) => {
+      const file = new ElfFile(manySections(count, [...names]));
+      return (): number => {
         const start = performance.now();
         const found = locateSections(file, [...NAMES, ".gnu_debuglink"]);
-        times[i] = Math.min(times[i], performance.now() - start);
+        const took = performance.now() - start;
         assertEquals([...found.values()].map((one) => [one.name, one.index]), [[".debug_line", count + 1]]);
-      }
-    }
-    console.log(`${what}: 25,000 sections ${times[0].toFixed(1)} ms, 100,000 ${times[1].toFixed(1)} ms`);
-    assertLess(times[1], 4000); // under the instrumentation of a coverage run too
-    assert(inProportion(), `${times}`);
+        return took;
+      };
+    });
+    const [, most] = assertGrowth(`25,000 and 100,000 sections, ${what}`, small, large, {
+      times: 16,
+      least: 2,
+      rounds: 5,
+    });
+    assertLess(most, 4000); // under the instrumentation of a coverage run too
   }
 });
 

@@ -5,6 +5,7 @@ import { type AddressNames, parseKallsyms, parsePerfMap } from "../mod.ts";
 import { SeededRandom } from "../src/base/random.ts";
 import { MappingNames } from "../src/memory/mapping_names.ts";
 import { fuzzParser } from "./fuzz.ts";
+import { assertGrowth, milliseconds } from "./growth.ts";
 
 const SEED = Date.now() % 1_000_000;
 
@@ -203,16 +204,9 @@ Deno.test("parsePerfMap() takes time in proportion to its lines where many that 
     }
     return text;
   });
-  const milliseconds = (text: string): number => {
-    const start = performance.now();
-    parsePerfMap(text);
-    return performance.now() - start;
-  };
   parsePerfMap(texts[0]);
-  const [small, large] = texts.map((text) => Math.min(...[1, 2, 3].map(() => milliseconds(text))));
-  const growth = large / small;
-  console.log(`8 times the lines took ${growth.toFixed(1)} times as long; seed ${SEED}`);
-  assert(growth < 40, `seed ${SEED}: 8 times the lines took ${growth} times as long`);
+  const [small, large] = texts.map((text) => () => milliseconds(() => parsePerfMap(text)));
+  assertGrowth(`100,000 lines, and 8 times as many; seed ${SEED}`, small, large, { times: 40, least: 1 });
 });
 
 Deno.test("names are cut where they come in, and lines with long names and numbers are looked at once", () => {

@@ -16,6 +16,7 @@ import {
   Symbolizer,
 } from "../mod.ts";
 import { toHex } from "../src/base/bytes.ts";
+import { assertGrowth, milliseconds } from "./growth.ts";
 import { number, readProfile } from "./pprof_reader.ts";
 import { recording, targetProgram } from "./serve_fixtures.ts";
 
@@ -153,20 +154,12 @@ Deno.test("encodePprof() takes time in proportion to the stacks", () => {
       id,
       frames: Array.from({ length: 16 }, (_, f) => at(UNKNOWN, 0x1000 + id * 64 + f)),
     })));
-  const time = (columns: StackColumns) => {
+  const [small, large] = [build(1000), build(8000)].map((columns) => {
     const symbolized = new Symbolizer().lookupColumns(columns);
-    let best = Infinity;
-    for (let i = 0; i < 3; i++) {
-      const start = performance.now();
-      encodePprof(columns, symbolized);
-      best = Math.min(best, performance.now() - start);
-    }
-    return best;
-  };
-  const [small, large] = [build(1000), build(8000)];
-  time(small);
-  const ratio = time(large) / time(small);
-  assert(ratio < 40, `8 times the stacks took ${ratio.toFixed(1)} times as long`);
+    return () => milliseconds(() => encodePprof(columns, symbolized));
+  });
+  small();
+  assertGrowth("1,000 stacks, and 8 times as many", small, large, { times: 40, least: 1 });
 });
 
 const SOURCE = `

@@ -363,13 +363,13 @@ Deno.test("the handler answers a recording of samples with the names that it has
     { function: "JS:*leaf; /a.js:1", ip: "0x7f0000001080" },
   ]);
   assertEquals([stacks[5], stacks[6], stacks[9]], [
-    { id: 5, count: 3, name: "[lost stack: EEXIST]", frames: [] },
-    { id: 6, count: 2, name: "[no stack]", frames: [] },
-    { id: 9, count: 8, name: "[lost stack: ENOMEM]", frames: [] },
+    { id: 5, count: 3, pid: 10, comm: "node", name: "[lost stack: EEXIST]", frames: [] },
+    { id: 6, count: 2, pid: 10, comm: "node", name: "[no stack]", frames: [] },
+    { id: 9, count: 8, pid: 13, name: "[lost stack: ENOMEM]", frames: [] },
   ]);
   assertEquals([missing, "name" in stacks[0]], [[], false]);
   const text = await (await ask("folded")).text();
-  assertStringIncludes(text, `\n${KERNEL} 6\n`);
+  assertStringIncludes(text, `\nnode;${KERNEL} 6\n`);
   assertStringIncludes(text, "07070707+0x1136 [unknown]");
   assertStringIncludes(text, "[lost stack: EEXIST] 3\n");
   const served = await (await ask("pprof")).bytes();

@@ -15,6 +15,7 @@ import {
 } from "../mod.ts";
 import { IdLookup } from "../src/symbolize/id_lookup.ts";
 import { buildElf, concat, makeIdent } from "./elf_builder.ts";
+import { assertGrowth } from "./growth.ts";
 
 const LE64 = { e_ident: makeIdent(true, true) };
 const ID = new Uint8Array(20).fill(7);
@@ -130,21 +131,19 @@ Deno.test("IdLookup finds ids that were made to collide, in time in proportion",
     view.setUint32(12, i + 1, true);
     return bytes;
   };
-  const milliseconds = (count: number): number => {
+  const took = (count: number): number => {
     const ids = Array.from({ length: 4 * count }, (_, i) => id(i));
     const start = performance.now();
     const lookup = new IdLookup();
     for (let i = 0; i < count; i++) lookup.add(ids[4 * i], i);
     const found = ids.map((one) => lookup.find(one, 0, 20));
-    const took = performance.now() - start;
+    const milliseconds = performance.now() - start;
     assertEquals(found.every((number, i) => number === (i % 4 === 0 ? i / 4 : -1)), true);
-    return took;
+    return milliseconds;
   };
-  const small = Math.min(milliseconds(2000), milliseconds(2000));
-  const large = Math.min(milliseconds(16_000), milliseconds(16_000));
-  console.log(`2,000 binaries and 8,000 ids ${small.toFixed(1)} ms, 8 times as many ${large.toFixed(1)} ms`);
   // 8 times the work; without other multipliers 64 times the time, several seconds.
-  assertLess(large, 32 * Math.max(small, 5));
+  const limit = { times: 32, least: 5, rounds: 2 };
+  assertGrowth("2,000 binaries and 8,000 ids", () => took(2000), () => took(16_000), limit);
 });
 
 Deno.test({
