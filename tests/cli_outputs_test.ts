@@ -1,12 +1,25 @@
 // What commands make of stacks besides printing them: --folded, --pprof and --svg, and which of them go without saying.
+import { spawnSync } from "node:child_process";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
-import { encodeRecording } from "../mod.ts";
-import { BASIC, inDirectory, run } from "./cli_run.ts";
+import { encodeRecording, encodeStacks } from "../mod.ts";
+import { BASIC, inDirectory, run, runOn } from "./cli_run.ts";
 import { readProfile } from "./pprof_reader.ts";
 import { samples } from "./recording_fixture.ts";
 
+const MAIN = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url));
 const text = (path: string): string => readFileSync(path, "utf8");
 const profileIn = (path: string) => readProfile(new Uint8Array(gunzipSync(readFileSync(path))));
 
@@ -27,10 +40,16 @@ Deno.test("--pprof, --svg and --folded write files, and nothing is printed but t
     const written = await run(...given, ...files);
     assertEquals(written, { ...printed, out: "" });
     assertEquals(text(`${dir}/p.folded`), printed.out);
-    assertEquals((await run(...given, "--svg", "-")).out, text(`${dir}/p.svg`));
-    const refused = await run(...given, "--pprof", "-");
-    assertEquals([refused.code, refused.out], [2, ""]);
-    assertStringIncludes(refused.err, "--pprof needs a file; /dev/stdout is one");
+    for (const stdout of ["-", "/dev/stdout"]) {
+      assertEquals((await run(...given, "--svg", stdout)).out, text(`${dir}/p.svg`));
+      const bytes: Uint8Array[] = [];
+      const { code } = await runOn(
+        { write: (data) => void bytes.push(data as Uint8Array) },
+        ...[...given, "--pprof", stdout],
+      );
+      assertEquals([code, bytes.length], [0, 1]);
+      assertEquals(gunzipSync(bytes[0]), gunzipSync(readFileSync(`${dir}/p.pb.gz`)));
+    }
     for (const option of ["--pprof", "--svg"]) {
       assertEquals((await run(...given, option, `${dir}/again`)).out, "");
       assertEquals((await run(...given, option, `${dir}/again`, "--folded", "-")).out, printed.out);
@@ -50,14 +69,23 @@ Deno.test("--pprof, --svg and --folded write files, and nothing is printed but t
     }
     // Nothing is known of 13 but that it was sampled.
     assertEquals(found.find(({ labels }) => labels.pid === 13)!.labels, { pid: 13 });
-    const named = found.map(({ locations, labels, value }) => {
-      const frames = locations.map(({ lines }) => lines[0]?.function.name);
-      return [[labels.comm, ...frames.reverse()].join(";"), value[0]];
-    });
-    for (const [stack, count] of named) {
-      if (folded.has(`${stack}`)) assertEquals(folded.get(`${stack}`)! >= Number(count), true, `${stack}`);
+    const byStack = new Map<string, number>();
+    for (const { locations, labels, value } of found) {
+      const frames = locations.map(({ lines, mapping, address }) =>
+        lines.length > 0
+          ? lines[0].function.name.replaceAll(";", ":")
+          : mapping === undefined
+          ? "[ip]"
+          : `${mapping.buildId.slice(0, 8)} ${address}`
+      );
+      const stack = [...labels.comm === undefined ? [] : [labels.comm], ...frames.reverse()].join(";");
+      byStack.set(stack, (byStack.get(stack) ?? 0) + value[0]);
     }
-    assertEquals(named.find(([stack]) => stack === "node;[lost stack: EEXIST]"), ["node;[lost stack: EEXIST]", 3]);
+    // What has no name is called otherwise in a folded stack: by an offset, where a profile has the call's address.
+    const unnamed = (stack: string): string => stack.replace(/0x[0-9a-f]+ \[ip\]/g, "[ip]");
+    const isNamed = ([stack]: [string, number]): boolean => !stack.includes("07070707");
+    const expected = [...folded].map(([stack, count]): [string, number] => [unnamed(stack), count]);
+    assertEquals([...byStack].filter(isNamed).sort(), expected.filter(isNamed).sort());
     assertEquals([type(1), type(11)], [[["samples", "count"]], [["cpu", "nanoseconds"]]]);
     assertEquals(comments, ["pid 10", ...printed.err.trimEnd().split("\n")]);
 
@@ -115,3 +143,100 @@ Deno.test("files that can't be written are told before any work", async () => {
   }
   assertEquals(existsSync("/nowhere"), false);
 });
+
+Deno.test("no two outputs are one file, and none is a file that is read", () =>
+  inDirectory(async (dir) => {
+    const [recording, link] = [`${dir}/in.tar.gz`, `${dir}/link`];
+    copyFileSync(BASIC, recording);
+    symlinkSync(recording, link);
+    const given = ["symbolize", "--recording", recording];
+    const cases: [string[], string][] = [
+      [[...given, "--svg", recording], "--svg and --recording are the same file"],
+      [[...given, "--folded", link], "--folded and --recording are the same file"],
+      [[...given, "--elf", `${dir}/../${dir.replace(/.*\//, "")}/link`, "--pprof", recording], "are the same file"],
+      [[...given, "--svg", `${dir}/a`, "--pprof", `${dir}/./a`], "--svg and --pprof are the same file"],
+      [[...given, "--svg", "-", "--pprof", "/dev/stdout"], "--svg and --pprof are the same file"],
+      [[...given, "--svg", ""], "--svg needs a file"],
+      [
+        ["record", "--all", "--output", `${dir}/a`, "--pprof", `${dir}/a`],
+        "--output and --pprof are the same file",
+      ],
+      [["record", "--all", "--output", "-"], "--output needs a file, not standard output"],
+      [["dump", "--svg", `${dir}/a`], "--svg needs --map"],
+      [
+        ["dump", "--map", "1", "--raw", `${dir}/r`, "--svg", `${dir}/a`],
+        "--raw writes records instead of what --svg",
+      ],
+    ];
+    for (const [args, message] of cases) {
+      const { code, out, err } = await run(...args);
+      assertEquals([code, out], [2, ""], `${args.join(" ")}: ${err}`);
+      assertStringIncludes(err, message);
+    }
+    assertEquals(readFileSync(recording), readFileSync(BASIC));
+    assertEquals(readdirSync(dir).sort(), ["in.tar.gz", "link"]);
+    assertEquals((await run(...given, "--svg", "/dev/null", "--pprof", "/dev/null")).code, 0);
+  }));
+
+Deno.test({
+  name: "a file that can't be written is named, and keeps no other from being written",
+  ignore: !existsSync("/dev/full"),
+  fn: () =>
+    inDirectory(async (dir) => {
+      const files = ["--folded", "/dev/full", "--svg", `${dir}/a.svg`, "--pprof", `${dir}/a.pb.gz`];
+      const { code, out, err } = await run("symbolize", "--recording", BASIC, ...files);
+      assertEquals([code, out], [1, ""]);
+      assertMatch(err, /^\/dev\/full: .*(?:No space left on device|ENOSPC).*\n2161 frames in 116 stacks: /);
+      assertEquals(readdirSync(dir).sort(), ["a.pb.gz", "a.svg"]);
+    }),
+});
+
+Deno.test("many stacks that share long names are refused as text, and written as a profile", async () => {
+  // 3,000 samples of 127 frames with names of 990 characters: 377 MB of text from some kilobytes.
+  const [depth, rows] = [127, 3000];
+  const frames = Array.from(
+    { length: depth },
+    (_, i) => ({ status: 2, ip: 0xffff_ffff_8100_0000n + BigInt(16 * i) }),
+  );
+  const kallsyms = frames.map(({ ip }, i) => `${ip.toString(16)} T ${`f${i}_`.padEnd(990, "x")}\n`).join("");
+  const stacks = {
+    ...samples().stacks,
+    ...{ depth, userDepth: 1, kernelDepth: depth, userStacks: new Uint8Array(0) },
+    kernelStacks: encodeStacks([{ id: 0, frames }], { valueSize: 8 * depth }),
+    pid: Uint32Array.from({ length: rows }, (_, i) => i + 1),
+    userStack: new Int32Array(rows).fill(-14),
+    kernelStack: new Int32Array(rows),
+    count: new Float64Array(rows).fill(1),
+  };
+  const processes = Array.from(stacks.pid, (pid) => ({ pid, comm: `c${pid}` }));
+  const archive = await encodeRecording(samples({ stacks, kallsyms, processes }));
+  await inDirectory(async (dir) => {
+    writeFileSync(`${dir}/in.tar.gz`, archive);
+    const files = ["--svg", `${dir}/a.svg`, "--pprof", `${dir}/a.pb.gz`];
+    const { code, err } = await run("symbolize", "--recording", `${dir}/in.tar.gz`, ...files);
+    assertEquals(code, 1);
+    assertMatch(
+      err,
+      /^\S*a\.svg: folded stacks have more than 268435456 characters\n3003 samples of 3000 processes/,
+    );
+    assertEquals(readdirSync(dir).sort(), ["a.pb.gz", "in.tar.gz"]);
+  });
+});
+
+Deno.test("what goes to standard output is added to the file that it is", () =>
+  inDirectory(async (dir) => {
+    const runtime = "Deno" in globalThis && Deno.build !== undefined
+      ? ["run", "--allow-read", "--allow-write", "--no-check", MAIN]
+      : [MAIN];
+    for (const option of ["--folded", "--svg"]) {
+      const path = `${dir}/out`;
+      writeFileSync(path, "before\n");
+      const file = openSync(path, "a");
+      const args = [...runtime, "symbolize", "--recording", BASIC, option, "/dev/stdout"];
+      const { status } = spawnSync(process.execPath, args, { stdio: ["ignore", file, "ignore"] });
+      closeSync(file);
+      assertEquals(status, 0);
+      const printed = await run("symbolize", "--recording", BASIC, option, "-");
+      assertEquals(text(path), `before\n${printed.out}`);
+    }
+  }));

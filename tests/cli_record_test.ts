@@ -1,6 +1,6 @@
 // The command line on the running kernel: `record` of programs and the machine, `dump` of maps that others made.
 import { assert, assertEquals, assertGreater, assertMatch, assertStringIncludes } from "@std/assert";
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { copyFileSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -33,10 +33,10 @@ int main(int argc, char **argv) {
 }
 `;
 
-function compileBusy(dir: string): string {
-  const path = `${dir}/busy`;
+function compileBusy(dir: string, name = "busy", ...more: string[]): string {
+  const path = `${dir}/${name}`;
   writeFileSync(`${path}.c`, BUSY);
-  const flags = ["-O0", "-static", ...FRAME_POINTERS, "-Wl,--build-id=sha1"];
+  const flags = ["-O0", "-static", ...FRAME_POINTERS, "-Wl,--build-id=sha1", ...more];
   execFileSync("gcc", [...flags, "-o", path, `${path}.c`]);
   return path;
 }
@@ -268,6 +268,7 @@ Deno.test({
     inDirectory(async (dir) => {
       const busy = compileBusy(dir);
       copyFileSync(busy, `${dir}/outside`);
+      const nested = compileBusy(dir, "nested", "-Dinner=innermost");
       const outside = spawn(`${dir}/outside`, ["20000"], { stdio: "ignore" });
       try {
         const file = `${dir}/all.tar.gz`;
@@ -285,16 +286,30 @@ Deno.test({
           "-",
         ];
         // Whatever still runs in the namespace ends with its first process, the shell.
-        const shell = ["sh", "-c", '"$0" 20000 & "$@"', busy, process.execPath, ...runtime, ...record];
+        const script = '"$0" 20000 & unshare --pid --fork "$1" 20000 & shift; "$@"';
+        const shell = ["sh", "-c", script, busy, nested, process.execPath, ...runtime, ...record];
         const out = execFileSync("unshare", ["--pid", "--fork", "--mount-proc", ...shell], { stdio: "pipe" });
         const stacks = [...countsOf(`${out}`).keys()];
         assert(stacks.some((stack) => /^busy;.*main;outer;inner/.test(stack)), `${out}`);
         assert(stacks.some((stack) => stack.startsWith("[other PID namespaces];")), `${out}`);
-        assert(!stacks.some((stack) => stack.startsWith("outside;")), `${out}`);
+        // They have no number in the namespace, or one that the kernel does not tell; that of nested is in its /proc.
+        assert(!stacks.some((stack) => /^(?:outside|nested);/.test(stack)), `${out}`);
+        assert(
+          stacks.some((stack) => /^\[other PID namespaces\];.*main;outer;innermost/.test(stack)),
+          `${out}`,
+        );
         const { processes, pids } = await readRecording(readFileSync(file));
         assertEquals(processes.get(0)?.comm, "[other PID namespaces]");
         const [pid = -1] = [...processes].find(([, { comm }]) => comm === "busy") ?? [];
         assert(pid > 1 && pid < 20 && pids.includes(pid), `${pid}`);
+
+        // With another namespace's /proc the numbers of processes are not those of system calls.
+        for (const target of [["--pid", `${outside.pid}`], ["--", "true"]]) {
+          const args = ["--pid", "--fork", process.execPath, ...runtime, "record", ...target];
+          const { status, stderr } = spawnSync("unshare", args, { encoding: "utf8" });
+          assertEquals(status, 1);
+          assertStringIncludes(stderr, "/proc is not of this process's PID namespace");
+        }
       } finally {
         outside.kill("SIGKILL");
       }

@@ -57,15 +57,23 @@ Deno.test({
       assertEquals(readFileSync(`${dir}/victim`, "utf8"), "victim");
 
       execFileSync("mkfifo", [`${dir}/pipe`]);
+      await checkWritable(`${dir}/pipe`);
+      const writing = writeFile(`${dir}/pipe`, PIECES);
+      // Nobody reads it yet; timers run all the same, and so do the handlers of signals.
+      await new Promise((resolve) => setTimeout(resolve, 10));
       const reader = spawn("cat", [`${dir}/pipe`], { stdio: ["ignore", "pipe", "inherit"] });
       const read: number[] = [];
       reader.stdout.on("data", (piece: Uint8Array) => void read.push(...piece));
       const ended = new Promise((resolve) => reader.on("close", resolve));
-      await checkWritable(`${dir}/pipe`);
-      await writeFile(`${dir}/pipe`, PIECES);
+      await writing;
       await ended;
       assertEquals(read, [1, 2, 3]);
       assertEquals(statSync(`${dir}/pipe`).isFIFO(), true);
+
+      const long = "x".repeat(250);
+      await checkWritable(`${dir}/${long}`);
+      await writeFile(`${dir}/${long}`, PIECES);
+      assertEquals([...readFileSync(`${dir}/${long}`)], [1, 2, 3]);
 
       mkdirSync(`${dir}/directory`);
       await assertRejects(() => checkWritable(`${dir}/directory`), Error, "is a directory");

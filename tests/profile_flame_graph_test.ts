@@ -8,6 +8,7 @@ import { pathToFileURL } from "node:url";
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { SeededRandom } from "../src/base/random.ts";
 import { flameGraph, type FlameGraphOptions } from "../src/profile/flame_graph.ts";
+import { assertGrowth, milliseconds } from "./growth.ts";
 
 /** An element of a file that {@linkcode readXml} read. */
 interface XmlElement {
@@ -442,19 +443,20 @@ Deno.test("at most 200,000 frames are drawn: the widest, and of those as wide th
   for (const name of names) assert(name.length <= 167 && name.length > 120 && /…[0-9a-f]{8}$/.test(name), name);
 });
 
-Deno.test("20,000 stacks of 60 frames take no time that one would notice", () => {
+Deno.test("time grows like the stacks", () => {
   const random = new SeededRandom(7);
-  const folded = new Map<string, number>();
   const counts: Record<string, number> = {};
-  while (folded.size < 20_000) {
+  const stacks: string[] = [];
+  while (stacks.length < 16_000) {
     const frames = Array.from({ length: 60 }, (_, depth) => `function_${depth < 20 ? depth : random.below(3)}`);
     counts[frames[20]] = (counts[frames[20]] ?? 0) + 1;
-    folded.set(frames.join(";"), 1);
+    stacks.push(frames.join(";"));
   }
-  const started = performance.now();
-  const text = flameGraph(folded);
-  console.log(`20,000 stacks of 60 frames: ${(performance.now() - started).toFixed(0)} ms`);
-  const { frames } = readPicture(text);
+  const [some, all] = [2000, 16_000].map((count) => new Map(stacks.slice(0, count).map((stack) => [stack, 1])));
+  assertEquals(all.size, 16_000);
+  const [small, large] = [some, all].map((folded) => () => milliseconds(() => flameGraph(folded)));
+  assertGrowth("2,000 stacks of 60 frames, and 8 times as many", small, large, { times: 32, least: 5, rounds: 2 });
+  const { frames } = readPicture(flameGraph(all));
   const level21 = frames.filter(({ y }) => y === frames[0].y - 21 * 16);
   assertEquals(Object.fromEntries(level21.map(({ name, count }) => [name, count])), counts);
 });

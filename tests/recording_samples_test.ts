@@ -353,7 +353,7 @@ Deno.test("the handler answers a recording of samples with the names that it has
         body,
       }),
     );
-  const { frames, stacks, missing } = await (await ask("json")).json();
+  const { frames, stacks, processes, missing } = await (await ask("json")).json();
   assertEquals(stacks[0].count, 5);
   assertEquals(stacks[0].frames.map((i: number) => frames[i]).slice(0, 5), [
     { function: "schedule", ip: "0xffffffff81000010" },
@@ -363,11 +363,17 @@ Deno.test("the handler answers a recording of samples with the names that it has
     { function: "JS:*leaf; /a.js:1", ip: "0x7f0000001080" },
   ]);
   assertEquals([stacks[5], stacks[6], stacks[9]], [
-    { id: 5, count: 3, pid: 10, comm: "node", name: "[lost stack: EEXIST]", frames: [] },
-    { id: 6, count: 2, pid: 10, comm: "node", name: "[no stack]", frames: [] },
+    { id: 5, count: 3, pid: 10, name: "[lost stack: EEXIST]", frames: [] },
+    { id: 6, count: 2, pid: 10, name: "[no stack]", frames: [] },
     { id: 9, count: 8, pid: 13, name: "[lost stack: ENOMEM]", frames: [] },
   ]);
   assertEquals([missing, "name" in stacks[0]], [[], false]);
+  assertEquals(processes, [
+    { pid: 10, comm: "node" },
+    { pid: 11, comm: "node" },
+    { pid: 12, comm: "kworker/0:1" },
+    { pid: 14, comm: "other" },
+  ]);
   const text = await (await ask("folded")).text();
   assertStringIncludes(text, `\nnode;${KERNEL} 6\n`);
   assertStringIncludes(text, "07070707+0x1136 [unknown]");

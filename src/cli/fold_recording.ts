@@ -25,8 +25,13 @@ export function accountOf({ counts, sampling, lost, stacks, pids }: StackRecordi
   if (sampling === undefined) return "";
   let samples = 0;
   for (const count of counts.values()) samples += count;
-  const seen = new Set(pids).size;
-  let text = `${plural(samples + lost.uncounted, "sample")} of ${seen} process${seen === 1 ? "" : "es"} in ` +
+  const seen = new Set(pids);
+  // 0 stands for any number of processes.
+  const others = seen.delete(0) ? " and other PID namespaces" : "";
+  let text =
+    `${plural(samples + lost.uncounted, "sample")} of ${seen.size} process${
+      seen.size === 1 ? "" : "es"
+    }${others} in ` +
     `${sampling.seconds.toFixed(1)} s at ${sampling.frequency} Hz\n`;
   for (const [kind, errors] of [["user", lost.user], ["kernel", lost.kernel]] as const) {
     for (const [error, count] of errors) {
@@ -51,12 +56,19 @@ export function accountOf({ counts, sampling, lost, stacks, pids }: StackRecordi
   return text;
 }
 
+/**
+ * Upper half of the lowest address that the kernel of x86-64 has, with page tables of five levels; that of AArch64 is
+ * higher. Where a user stack was followed without frame pointers any number may be there, but hardly one above.
+ */
+const LOWEST_KERNEL_HI = 0xff00_0000;
+
 /** Whether there are frames in the kernel, and none has a name: nothing but hidden addresses leaves it so. */
 function kernelHasNoNames(columns: StackColumns): boolean {
   const { status, offsetHi, offsetLo } = columns;
   let frames = 0;
   for (let row = 0; row < status.length; row++) {
-    if (status[row] !== BPF_STACK_BUILD_ID_IP || !isKernelAddress(offsetHi[row], offsetLo[row])) continue;
+    const isKernel = offsetHi[row] >= LOWEST_KERNEL_HI && isKernelAddress(offsetHi[row], offsetLo[row]);
+    if (status[row] !== BPF_STACK_BUILD_ID_IP || !isKernel) continue;
     if (cameName(columns, row) !== undefined) return false;
     frames++;
   }

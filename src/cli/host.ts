@@ -25,7 +25,8 @@ export interface Host {
   readLink(path: string): string | undefined;
   /** All of standard input, as text. */
   readInput(): string;
-  write(text: string): void;
+  /** Writes to standard output; text as UTF-8. */
+  write(data: string | Uint8Array): void;
   writeError(text: string): void;
   exit(code: number): never;
 }
@@ -78,8 +79,8 @@ function readAll(readSome: (into: Uint8Array) => number): string {
   return text + decoder.decode();
 }
 
-function writeAll(text: string, write: (bytes: Uint8Array) => number): void {
-  let bytes = new TextEncoder().encode(text);
+function writeAll(data: string | Uint8Array, write: (bytes: Uint8Array) => number): void {
+  let bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
   while (bytes.length > 0) bytes = bytes.subarray(write(bytes));
 }
 
@@ -123,7 +124,7 @@ function denoHost(deno: DenoNamespace): Host {
     list: (path) => Array.from(deno.readDirSync(path), (entry) => ({ name: entry.name, kind: kindOf(entry) })),
     readLink: (path) => unlessItFails(() => deno.readLinkSync(path)),
     readInput: () => readAll((into) => deno.stdin.readSync(into) ?? 0),
-    write: (text) => writeAll(text, (bytes) => deno.stdout.writeSync(bytes)),
+    write: (data) => writeAll(data, (bytes) => deno.stdout.writeSync(bytes)),
     writeError: (text) => writeAll(text, (bytes) => deno.stderr.writeSync(bytes)),
     exit: (code) => deno.exit(code),
   };
@@ -164,7 +165,7 @@ export async function nodeHost(): Promise<Host> {
       })),
     readLink: (path) => unlessItFails(() => fs.readlinkSync(path)),
     readInput: () => fs.readFileSync(0, "utf8"),
-    write: (text) => writeAll(text, (bytes) => fs.writeSync(1, bytes)),
+    write: (data) => writeAll(data, (bytes) => fs.writeSync(1, bytes)),
     writeError: (text) => writeAll(text, (bytes) => fs.writeSync(2, bytes)),
     exit: (code) => process.exit(code),
   };

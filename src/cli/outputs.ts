@@ -1,14 +1,15 @@
 // Owns what commands make of stacks: folded text, a pprof profile, a picture; printed or written to files.
+import { plainText } from "../base/plain_text.ts";
 import { processLabels } from "../profile/pprof_labels.ts";
 import { encodePprof, type PprofOptions } from "../profile/pprof.ts";
 import { flameGraph } from "../profile/flame_graph.ts";
-import { formatFolded } from "../profile/folded.ts";
+import { type FoldedStacks, formatFolded } from "../profile/folded.ts";
 import type { IndexedBinary } from "../symbolize/binary.ts";
 import type { Symbolizer } from "../symbolize/symbolizer.ts";
 import { type ParsedArgs, UsageError } from "./command.ts";
 import { type DumpedStacks, foldDump, lookupStacks, summarize } from "./fold_dump.ts";
 import type { Host } from "./host.ts";
-import { checkWritable, writeFile } from "./write_file.ts";
+import { checkWritable, identityOf, isStdout, writeFile } from "./write_file.ts";
 
 /** The options of every command that prints stacks. */
 export const OUTPUT_OPTIONS = ["folded", "pprof", "svg"] as const;
@@ -16,34 +17,56 @@ export const OUTPUT_OPTIONS = ["folded", "pprof", "svg"] as const;
 /** What help says of them, with what it says beginning in that column. */
 export function outputHelp(column: number): string {
   const lines = [
-    ["--folded FILE", "write folded stacks to a file; - is standard output, where they go if no file is asked for"],
-    [
-      "--pprof FILE",
-      'write a profile for "pprof" and whatever reads its format, such as FILE.pb.gz; packed with gzip',
-    ],
+    ["--folded FILE", "write folded stacks to a file; they are printed if no other output is asked for"],
+    ["--pprof FILE", 'write a profile for "pprof" and what reads its format, such as FILE.pb.gz; packed with gzip'],
     ["--svg FILE", "write a flame graph, which browsers show: a click on a frame makes it wide, Ctrl-F searches"],
   ];
-  return lines.map(([option, what]) => `  ${option.padEnd(column - 3)} ${what}\n`).join("");
+  return lines.map(([option, what]) => `  ${option.padEnd(column - 3)} ${what}\n`).join("") +
+    `${" ".repeat(column)}FILE may be - for standard output\n`;
 }
 
-/** Finds out whether the files can be written, before work is done for them. @throws {Error} If not. */
-export async function checkOutputs(parsed: ParsedArgs): Promise<void> {
-  for (const name of OUTPUT_OPTIONS) {
+/**
+ * Finds out whether the files can be written, before work is done for them, and whether each is another one.
+ *
+ * @param options `outputs`: options of other files that are written. `inputs`: options of files that are read.
+ * @throws {UsageError} If two are the same.
+ * @throws {Error} If one can't be written.
+ */
+export async function checkOutputs(
+  parsed: ParsedArgs,
+  options: { outputs?: readonly string[]; inputs?: readonly string[] } = {},
+): Promise<void> {
+  const { outputs = [], inputs = [] } = options;
+  const known = new Map<string, string>();
+  for (const name of inputs) {
+    for (const path of parsed.values.get(name) ?? []) known.set((await identityOf(path)) ?? "", name);
+  }
+  for (const name of [...OUTPUT_OPTIONS, ...outputs]) {
     const path = fileOf(parsed, name);
-    if (path === "-" && name === "pprof") throw new UsageError("--pprof needs a file; /dev/stdout is one, too");
-    if (path !== undefined && path !== "-") await checkWritable(path);
+    if (path === undefined) continue;
+    if (path === "") throw new UsageError(`--${name} needs a file`);
+    const isPrinted = isStdout(path);
+    if (isPrinted && outputs.includes(name)) throw new UsageError(`--${name} needs a file, not standard output`);
+    const identity = isPrinted ? "-" : await identityOf(path);
+    const other = identity === undefined ? undefined : known.get(identity);
+    if (other !== undefined) throw new UsageError(`--${name} and --${other} are the same file, ${path}`);
+    if (identity !== undefined) known.set(identity, name);
+    if (!isPrinted) await checkWritable(path);
   }
 }
 
+/** The file that an option names, if it is given. */
 function fileOf(parsed: ParsedArgs, name: string): string | undefined {
   return parsed.values.get(name)?.at(-1);
 }
 
 /**
- * Writes stacks as the command line says, and a summary on standard error.
+ * Writes stacks as the command line says, and a summary on standard error. What can't be written is told there, and
+ * keeps nothing else from being written.
  *
  * @param options `cut`: binaries of which only the start is at hand. `account`: what else is to be said, in lines that
  *   go before the summary. `silent`: whether something was written already, so that nothing is printed unasked.
+ * @returns Whether all was written.
  */
 export async function writeStacks(
   host: Host,
@@ -51,34 +74,38 @@ export async function writeStacks(
   stacks: DumpedStacks,
   symbolizer: Symbolizer,
   options: { cut?: ReadonlySet<IndexedBinary>; account?: string; silent?: boolean } = {},
-): Promise<void> {
+): Promise<boolean> {
   const { cut, account = "", silent = false } = options;
   const linkageNames = parsed.flags.has("linkage-names");
   const [pprof, svg] = [fileOf(parsed, "pprof"), fileOf(parsed, "svg")];
   const folded = fileOf(parsed, "folded") ?? (silent || pprof !== undefined || svg !== undefined ? undefined : "-");
+  const title = plainText(stacks.title);
   const symbolized = lookupStacks(stacks, symbolizer);
   const summary = `${account}${summarize(stacks, symbolizer, symbolized, cut)}`;
-  if (folded !== undefined || svg !== undefined) {
-    const lines = foldDump(stacks, symbolizer, linkageNames);
-    if (folded !== undefined) await writeText(host, folded, formatFolded(lines));
-    if (svg !== undefined) {
-      await writeText(host, svg, flameGraph(lines, { title: stacks.title, subtitle: subtitleOf(stacks) }));
+  let lines: FoldedStacks | undefined;
+  const fold = (): FoldedStacks => lines ??= foldDump(stacks, symbolizer, linkageNames);
+  let isWhole = true;
+  const put = async (path: string | undefined, make: () => Uint8Array | string | Promise<Uint8Array>) => {
+    if (path === undefined) return;
+    try {
+      const data = await make();
+      if (isStdout(path)) host.write(data);
+      else await writeFile(path, [typeof data === "string" ? new TextEncoder().encode(data) : data]);
+    } catch (error) {
+      isWhole = false;
+      host.writeError(`${isStdout(path) ? "standard output" : path}: ${(error as Error).message}\n`);
     }
-  }
-  if (pprof !== undefined) {
-    const profile = encodePprof(stacks.columns, symbolized, {
+  };
+  await put(folded, () => formatFolded(fold()));
+  await put(svg, () => flameGraph(fold(), { title, subtitle: subtitleOf(stacks) }));
+  await put(pprof, () =>
+    gzipped(encodePprof(stacks.columns, symbolized, {
       ...pprofOptions(stacks, symbolizer),
       demangle: !linkageNames,
-      comments: [stacks.title, ...summary.trimEnd().split("\n")],
-    });
-    await writeFile(pprof, [await gzipped(profile)]);
-  }
+      comments: [title, ...summary.trimEnd().split("\n")],
+    })));
   host.writeError(summary);
-}
-
-async function writeText(host: Host, path: string, text: string): Promise<void> {
-  if (path === "-") host.write(text);
-  else await writeFile(path, [new TextEncoder().encode(text)]);
+  return isWhole;
 }
 
 async function gzipped(bytes: Uint8Array): Promise<Uint8Array> {

@@ -38,8 +38,8 @@ export const command: Command = {
   summary: "turn a dump of a stack map, or a recording, into folded stacks, a pprof profile or a flame graph",
   help: `usage: stackmap symbolize (--dump FILE | --recording FILE) [--elf FILE|DIR]… [option]…
 
-Prints folded stacks, "outermost;…;innermost COUNT", which flame graph tools read, with inlined functions where there is
-DWARF, or writes them, a pprof profile or a flame graph to files; then, on standard error, how many frames were resolved,
+Prints folded stacks, "outermost;…;innermost COUNT" (of a recording below the name of the process), which flame graph
+tools read, with inlined functions where there is DWARF, or writes them, a pprof profile or a flame graph to files; then, on standard error, how many frames were resolved,
 kept as IP, and unknown.
 
   --dump FILE        what "bpftool map dump -j" printed, or raw records: u32 id, then the value
@@ -78,7 +78,7 @@ async function run(host: Host, parsed: ParsedArgs): Promise<number> {
   if (parsed.operands.length > 0) {
     throw new UsageError(`what is ${parsed.operands[0]}? Binaries are named with --elf`);
   }
-  await checkOutputs(parsed);
+  await checkOutputs(parsed, { inputs: ["dump", "recording", "counts", "elf"] });
   const dumps = parsed.values.get("dump") ?? [];
   const recordings = parsed.values.get("recording") ?? [];
   if (dumps.length + recordings.length !== 1) throw new UsageError("symbolize needs one --dump or --recording");
@@ -130,8 +130,8 @@ async function fold(host: Host, parsed: ParsedArgs, stacks: DumpedStacks, accoun
   const cut = new Set<IndexedBinary>();
   const problems = await addBinaries(host, symbolizer, cut, parsed, columns) +
     await addFromServers(host, symbolizer, parsed, columns);
-  await writeStacks(host, parsed, stacks, symbolizer, { cut, account });
-  return problems === 0 ? EXIT_OK : EXIT_FAILED;
+  const isWhole = await writeStacks(host, parsed, stacks, symbolizer, { cut, account });
+  return problems === 0 && isWhole ? EXIT_OK : EXIT_FAILED;
 }
 
 function readDump(bytes: Uint8Array, valueSize: number, littleEndian: boolean, addresses: boolean): StackColumns {

@@ -89,6 +89,7 @@ export { PerfEvent, PerfEvents, type PerfEventTarget } from "./perf_event.ts";
 export { onlineCpus, parseCpuList, possibleCpuCount } from "./cpus.ts";
 
 // sampled stacks
+export { ELSEWHERE_PID } from "./recorder_program.ts";
 export { type RecorderProgress, StackRecorder, type StackRecorderOptions } from "./stack_recorder.ts";
 export type { SampledStacks } from "../recording/sample_recording.ts";
 export {

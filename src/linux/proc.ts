@@ -124,7 +124,9 @@ export function startTimeOf(pid: number): string | undefined {
 
 /** A PID namespace: by whose numbers processes are called. */
 export interface PidNamespace {
-  /** Whether it is the machine's first one, which has all processes. */
+  /** Whether it is this process's. */
+  own: boolean;
+  /** Whether it is the machine's first one, in which all processes have numbers. */
   initial: boolean;
   /** Device of its inode as the kernel has it, a `dev_t`: 12 bits of major and 20 of minor number. */
   dev: bigint;
@@ -133,9 +135,9 @@ export interface PidNamespace {
 }
 
 /**
- * The PID namespace of this process, if /proc is of the same: then processes have the same number in both, and
- * {@linkcode StackRecorder} gives these numbers. `undefined` where /proc is another's, as it is in a container that
- * has the machine's, or can't be read.
+ * The PID namespace whose numbers /proc has, if it is this process's, or the machine's first one, as in a container
+ * that has the machine's /proc. {@linkcode StackRecorder} gives processes the numbers that they have there.
+ * `undefined` if it is another one, or /proc can't be read.
  *
  * @example
  * ```ts ignore
@@ -147,11 +149,14 @@ export interface PidNamespace {
  */
 export function pidNamespace(): PidNamespace | undefined {
   // As many numbers as namespaces, from that of /proc to the innermost.
-  if (statusOf("self", "NSpid")?.length !== 1) return undefined;
+  const own = statusOf("self", "NSpid")?.length === 1;
   try {
-    const { dev, ino } = fs().statSync("/proc/self/ns/pid", { bigint: true });
+    // Process 1 is that which a namespace begins with, and is in it.
+    const { dev, ino } = fs().statSync(`/proc/${own ? "self" : 1}/ns/pid`, { bigint: true });
+    const initial = ino === PROC_PID_INIT_INO;
+    if (!own && !initial) return undefined;
     const [major, minor] = [(dev >> 8n) & 0xfffn, (dev & 0xffn) | ((dev >> 12n) & 0xf_ff00n)];
-    return { initial: ino === PROC_PID_INIT_INO, dev: (major << 20n) | minor, ino };
+    return { own, initial, dev: (major << 20n) | minor, ino };
   } catch {
     return undefined;
   }

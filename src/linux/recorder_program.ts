@@ -16,8 +16,11 @@ import type { PidNamespace } from "./proc.ts";
 /** Bytes of `comm`, the NUL included: `TASK_COMM_LEN`. */
 export const TASK_COMM_LEN = 16;
 
-/** The number of processes that have none in the namespace that was asked for. */
-export const ELSEWHERE = 0;
+/**
+ * What stands for the number of each process whose innermost PID namespace is not the one that was asked for: the kernel
+ * tells programs no other number, although in the namespaces around its own a process has one, too.
+ */
+export const ELSEWHERE_PID = 0;
 
 /** Key of a count: `u32` process, `s32` user stack, `s32` kernel stack. */
 export const COUNT_KEY_BYTES = 12;
@@ -84,8 +87,8 @@ const PIDNS_INFO_BYTES = 8;
  * the process's memory still queued, and stores addresses only.
  *
  * @param every Which of a CPU's ticks are samples: each, every second, …
- * @param namespace Whose numbers processes have; the machine's if absent. Processes of all others, also of those
- *   inside it, have no number there that the kernel would tell: they are {@linkcode ELSEWHERE}.
+ * @param namespace Whose numbers processes have; the machine's if absent. Those of all others, also of namespaces
+ *   inside it, are {@linkcode ELSEWHERE_PID}.
  */
 export function recorderProgram(maps: RecorderDescriptors, every: number, namespace?: PidNamespace): Uint8Array {
   const asm = new BpfAssembler()
@@ -135,7 +138,7 @@ function numberIn(asm: BpfAssembler, { dev, ino }: PidNamespace): void {
     .jump("jne", "r0", 0, "elsewhere")
     .load(32, "r0", "r10", PIDNS_INFO + 4)
     .goto("numbered")
-    .label("elsewhere").alu("mov", "r0", ELSEWHERE)
+    .label("elsewhere").alu("mov", "r0", ELSEWHERE_PID)
     .label("numbered");
 }
 
@@ -188,12 +191,9 @@ function countSample(asm: BpfAssembler, set: SetDescriptors, seen: number, suffi
   increment(asm, COUNTER.fresh);
   // A process's first key is new, so that this is often enough.
   asm.store(64, "r10", COMM, 0).store(64, "r10", COMM + 8, 0)
-    .load(32, "r1", "r10", KEY)
-    .jump("jeq", "r1", ELSEWHERE, `seen${suffix}`) // many processes: no name is that of all
     .alu("mov", "r1", "r10").alu("add", "r1", COMM)
     .alu("mov", "r2", TASK_COMM_LEN)
-    .call(BPF_FUNC_get_current_comm)
-    .label(`seen${suffix}`);
+    .call(BPF_FUNC_get_current_comm);
   withKey(asm, seen) // the process is the key's first field
     .alu("mov", "r3", "r10").alu("add", "r3", COMM)
     .alu("mov", "r4", BPF_NOEXIST)

@@ -10,7 +10,7 @@ import { PerfEvents } from "./perf_event.ts";
 import { pidNamespace, threadsOf } from "./proc.ts";
 import { BpfProgram } from "./program.ts";
 import { type RecorderCounters, RecorderMaps } from "./recorder_maps.ts";
-import { ELSEWHERE, recorderProgram } from "./recorder_program.ts";
+import { ELSEWHERE_PID, recorderProgram } from "./recorder_program.ts";
 import { MOST_STACK_BYTES, StackTable } from "./stack_table.ts";
 
 /** Depth where the kernel's own limit can't be read, and the most that is asked for by default. */
@@ -96,8 +96,9 @@ export interface RecorderProgress {
  * missing. Without, every CPU has a clock, and nothing is.
  *
  * It takes CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), Linux 5.14, and in Deno `--allow-all` for
- * /proc. Process ids are those that {@linkcode pidNamespace} tells of: this process's, in a container too, and 0 for
- * all processes that are not of the same namespace. Where it tells none they are those of the initial namespace.
+ * /proc. Process ids are those of the namespace that {@linkcode pidNamespace} tells, in a container mostly its own; then
+ * all processes of other namespaces, also of those inside it, are {@linkcode ELSEWHERE_PID}. Where it tells none, ids are
+ * those of the machine's first namespace.
  *
  * @example
  * ```ts ignore
@@ -296,7 +297,8 @@ export class StackRecorder implements Disposable {
   }
 
   #see(pid: number, given?: string): void {
-    const comm = pid === ELSEWHERE ? undefined : given;
+    // Of many processes no name is that of all.
+    const comm = pid === ELSEWHERE_PID ? undefined : given;
     const known = this.#comms.has(pid);
     if (!known) this.#unreported.push(pid);
     if (!known || this.#comms.get(pid) === undefined) this.#comms.set(pid, comm);

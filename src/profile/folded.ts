@@ -48,6 +48,8 @@ export type FoldedStacks = Map<string, number>;
  * the dump counts 1.
  * @param options `root`: what stands outermost, before the frames of a stack, by its position in `columns.ids`: the
  * name of its process, as stackcollapse-perf prints it. `undefined` is nothing. Stacks that are missing have none.
+ * @throws {RangeError} If all stacks together have more than 268,435,456 characters: in a few bytes of input any number
+ * of stacks can have the same long names. {@linkcode encodePprof} writes a name once.
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -70,15 +72,22 @@ export function foldStacks(
   const folded: FoldedStacks = new Map();
   const add = (stack: string, count: number) => folded.set(stack, (folded.get(stack) ?? 0) + count);
   const lines = new StackLines(columns, name, options.root);
+  let left = MOST_TEXT;
+  const lineOf = (s: number): string => {
+    const line = lines.line(s);
+    left -= line.length;
+    if (left < 0) throw new RangeError(`folded stacks have more than ${MOST_TEXT} characters`);
+    return line;
+  };
   if (counts === undefined) {
-    for (let s = 0; s < columns.ids.length; s++) add(lines.line(s), 1);
+    for (let s = 0; s < columns.ids.length; s++) add(lineOf(s), 1);
     return folded;
   }
   const byId = new Map<number, number>();
   columns.ids.forEach((id, s) => byId.set(id, s));
   for (const [id, count] of counts) {
     const s = byId.get(id);
-    add(s === undefined ? `[missing stack ${id}]` : lines.line(s), count);
+    add(s === undefined ? `[missing stack ${id}]` : lineOf(s), count);
   }
   return folded;
 }
@@ -184,3 +193,5 @@ export function foldedName(name: string): string {
 }
 
 const MOST_CHARACTERS = 1024;
+/** Most characters of all lines, before equal ones become one. */
+const MOST_TEXT = 2 ** 28;

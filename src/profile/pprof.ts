@@ -23,8 +23,9 @@ export interface PprofOptions {
   skipped?: boolean;
   /**
    * Labels of a stack, by its position in `columns.ids`, such as `{ comm: "node", pid: 1234 }`, which is what perf's
-   * converter calls them: text, or whole numbers from 0 to 2^53 − 1. pprof filters by them (`-tagfocus=comm=node`) and
-   * makes frames of them (`-tagroot=comm`). Equal stacks with other labels are other samples.
+   * converter calls them: text, or whole numbers up to 2^53 − 1; `""` and 0 are as good as no label, as readers take
+   * them. pprof filters by labels (`-tagfocus=comm=node`) and makes frames of them (`-tagroot=comm`). Equal stacks with
+   * other labels are other samples.
    */
   labels?: (stack: number) => Readonly<Record<string, string | number>> | undefined;
   /** What is counted, and in which unit; `{ type: "samples", unit: "count" }` by default. */

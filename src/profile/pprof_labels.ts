@@ -1,4 +1,5 @@
 // Owns the labels of pprof samples: text and numbers by name, each distinct set once.
+import { plainText } from "../base/plain_text.ts";
 import type { ProtoWriter } from "./pprof_wire.ts";
 
 /** What a sample is labelled with, and the number of that set. */
@@ -23,7 +24,8 @@ export class LabelSets {
   }
 
   /**
-   * The same object for equal labels; `undefined` for none, of which text of nothing is one.
+   * The same object for equal labels; `undefined` for none, of which text of nothing is one, and 0: readers take these
+   * for labels without a value.
    *
    * @throws {RangeError} For a number that is not whole, negative, or above 2^53 − 1.
    */
@@ -31,7 +33,7 @@ export class LabelSets {
     if (given === undefined) return undefined;
     const entries: { name: number; text: number; value: number }[] = [];
     for (const [name, value] of Object.entries(given)) {
-      if (value === "") continue;
+      if (value === "" || value === 0) continue;
       if (typeof value === "number" && !(Number.isSafeInteger(value) && value >= 0)) {
         throw new RangeError(`label ${name} must be a whole number from 0 to 2^53 - 1, not ${value}`);
       }
@@ -46,12 +48,12 @@ export class LabelSets {
   }
 }
 
-/** The labels of a process, as perf's converter calls them. */
+/** The labels of a process, as perf's converter calls them; of its name without what terminals take for commands. */
 export function processLabels(
   one: { pid?: number | undefined; comm?: string | undefined } | undefined,
 ): Record<string, string | number> {
   const labels: Record<string, string | number> = {};
-  if (one?.comm !== undefined) labels.comm = one.comm;
+  if (one?.comm !== undefined) labels.comm = plainText(one.comm);
   if (one?.pid !== undefined) labels.pid = one.pid;
   return labels;
 }

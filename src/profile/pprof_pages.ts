@@ -17,11 +17,7 @@ export function putPage(writer: ProtoWriter, field: number, page: number): void 
   writer.u64(field, Math.floor(page / PAGES_TO_HIGH), (page % PAGES_TO_HIGH) * 2 ** PAGE_BITS);
 }
 
-/**
- * Whether an address may be the kernel's: with page tables of five levels x86-64 has it from 0xff00… on, and AArch64
- * from 0xfff0… on. Below, no processor can execute: where a user stack was followed without frame pointers, any number
- * may be there. The page of vsyscall belongs to the process.
- */
+/** Addresses of the upper half are the kernel's, but for the page of vsyscall, which belongs to the process. */
 export function isKernelAddress(hi: number, lo: number): boolean {
-  return hi >= 0xff00_0000 && !(hi === 0xffff_ffff && lo >>> PAGE_BITS === 0xff600);
+  return hi >= 0x8000_0000 && !(hi === 0xffff_ffff && lo >>> PAGE_BITS === 0xff600);
 }

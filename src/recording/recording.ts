@@ -8,7 +8,7 @@ import { gunzip, readTar } from "./tar.ts";
 
 /** A process that was recorded. */
 export interface RecordedProcess {
-  /** Process id, as the recorder's PID namespace counts; 0 stands for all processes that are not of that. */
+  /** Process id, as in the recorder's PID namespace; 0 stands for all processes of others. */
   pid: number;
   /** Its name, that of its first thread: up to 15 bytes. */
   comm: string;

@@ -34,7 +34,7 @@ export interface SampledStacks {
 
 /** What is known of a process that was sampled. */
 export interface SampledProcess {
-  /** Process id, as the recording machine's initial namespace counts. */
+  /** Process id, as in the recorder's PID namespace; 0 stands for all processes of others. */
   pid: number;
   /** Its name, that of its first thread: up to 15 bytes, `TASK_COMM_LEN`. */
   comm: string;

@@ -285,12 +285,16 @@ export function* jsonPieces(answer: Answer): Generator<string> {
   }
   piece += '],\n"stacks":[';
   const { count, missing } = weights(stacks);
+  // Names of processes, each once, however many stacks it has.
+  const comms = new Map<number, string>();
   for (let s = 0; s < columns.ids.length; s++) {
     piece += `${s === 0 ? "\n" : ",\n"}{"id":${columns.ids[s]},`;
     if (stacks.counts !== undefined) piece += `"count":${count(s)},`;
     const its = stacks.processOf?.(s);
-    if (its !== undefined) piece += `"pid":${its.pid},`;
-    if (its?.comm !== undefined) piece += `"comm":${jsonText(its.comm)},`;
+    if (its !== undefined) {
+      piece += `"pid":${its.pid},`;
+      if (its.comm !== undefined) comms.set(its.pid, its.comm);
+    }
     const isNamed = columns.emptyIndex !== undefined && columns.emptyIndex[s] >= 0;
     if (isNamed && columns.first[s] === columns.first[s + 1]) piece += `"name":${jsonText(emptyName(columns, s))},`;
     piece += '"frames":[';
@@ -301,6 +305,18 @@ export function* jsonPieces(answer: Answer): Generator<string> {
     if (piece.length >= PIECE) {
       yield piece;
       piece = "";
+    }
+  }
+  if (stacks.processOf !== undefined) {
+    piece += '],\n"processes":[';
+    let separator = "\n";
+    for (const [pid, comm] of comms) {
+      piece += `${separator}{"pid":${pid},"comm":${jsonText(comm)}}`;
+      separator = ",\n";
+      if (piece.length >= PIECE) {
+        yield piece;
+        piece = "";
+      }
     }
   }
   piece += '],\n"missing":[';

@@ -32,14 +32,15 @@ export interface SymbolizeAnswer {
     id: number;
     /** How often it occurred; only where the request said so for any. */
     count?: number;
-    /** Its process, and the name of that; only where a recording says so. */
+    /** Its process; only where a recording says so. */
     pid?: number;
-    comm?: string;
     /** What a stack without frames is called: `[lost stack: EEXIST]`. */
     name?: string;
     /** Positions in `frames`, innermost first, inlined calls included. */
     frames: number[];
   }[];
+  /** The processes of the stacks that have a name; only where a recording says which they are of. */
+  processes?: { pid: number; comm: string }[];
   /** Ids that were counted and are not among the stacks; negative ones are errors of the helper. */
   missing: { id: number; count: number }[];
   /** What kept files from being had; their frames have a `reason`, or names without lines. */

@@ -5,13 +5,13 @@ import { decodeStacks } from "../../dump/decode.ts";
 import { BpfMap, commOf, dumpStackMap, mapKeys, processMaps, whyNoBpf } from "../../linux/linux.ts";
 import { BPF_F_STACK_BUILD_ID, BPF_MAP_TYPE_STACK_TRACE, BPF_STACK_BUILD_ID_IP } from "../../uapi/bpf.ts";
 import { SIZEOF_BPF_STACK_BUILD_ID } from "../../uapi/bpf_stack_build_id.ts";
-import { type Command, EXIT_OK, type ParsedArgs, UsageError, wholeNumber } from "../command.ts";
+import { type Command, EXIT_FAILED, EXIT_OK, type ParsedArgs, UsageError, wholeNumber } from "../command.ts";
 import type { Host } from "../host.ts";
 import { checkOutputs, OUTPUT_OPTIONS, outputHelp, writeStacks } from "../outputs.ts";
 import { LocalBinaries } from "./local_binaries.ts";
 import { addBinaries, LocalSymbolizer } from "./record_result.ts";
 import { translateAddresses } from "./translate.ts";
-import { checkWritable, writeFile } from "../write_file.ts";
+import { writeFile } from "../write_file.ts";
 
 /** `dump [--map ID|PATH]`. */
 export const command: Command = {
@@ -35,7 +35,7 @@ ${outputHelp(20)}  --raw FILE        write raw records instead, u32 id and the v
 
 Kernel addresses are named by /proc/kallsyms, those of a process by its mappings and perf-PID.map.
 
-exit code: 0, or 1 if there is no such map or it can't be read
+exit code: 0, or 1 if there is no such map, it can't be read, or a file can't be written
 `,
   flags: ["skipped", "linkage-names"],
   options: ["map", "counts", "id-offset", "pid-offset", "pid", "elf", "raw", "debug-root", ...OUTPUT_OPTIONS],
@@ -56,17 +56,21 @@ async function run(host: Host, parsed: ParsedArgs): Promise<number> {
       throw new UsageError(`--${name} is about the map of --counts`);
     }
   }
-  await checkOutputs(parsed);
+  const name = parsed.values.get("map")?.at(-1);
+  const output = [...OUTPUT_OPTIONS, "raw"].find((option) => parsed.values.has(option));
+  if (name === undefined && output !== undefined) throw new UsageError(`--${output} needs --map`);
+  if (output !== "raw" && output !== undefined && parsed.values.has("raw")) {
+    throw new UsageError(`--raw writes records instead of what --${output} writes`);
+  }
+  await checkOutputs(parsed, { outputs: ["raw"], inputs: ["elf"] });
   const reason = whyNoBpf();
   if (reason !== undefined) throw new Error(reason);
-  const name = parsed.values.get("map")?.at(-1);
   if (name === undefined) return list(host);
   using map = openMap(name);
   if (map.type !== BPF_MAP_TYPE_STACK_TRACE) {
     throw new Error(`map ${name} is no stack map; dump without --map lists those that are`);
   }
   const raw = parsed.values.get("raw")?.at(-1);
-  if (raw !== undefined) await checkWritable(raw);
   const records = dumpStackMap(map);
   if (raw !== undefined) {
     await writeFile(raw, [records]);
@@ -96,17 +100,22 @@ async function run(host: Host, parsed: ParsedArgs): Promise<number> {
   columns = translateAddresses(columns, binaries, (s) => pids[s]);
   const local = new LocalSymbolizer(host, parsed.values.get("debug-root"));
   await addBinaries(local, binaries, columns);
-  await writeStacks(host, parsed, {
+  const comms = new Map<number, string | undefined>();
+  const commBy = (pid: number): string | undefined => {
+    if (!comms.has(pid)) comms.set(pid, commOf(pid));
+    return comms.get(pid);
+  };
+  const isWhole = await writeStacks(host, parsed, {
     title: `map ${name}`,
     columns,
     counts,
     skipped: parsed.flags.has("skipped"),
-    processOf: (s) => pids[s] === undefined ? undefined : { pid: pids[s], comm: commOf(pids[s]) },
+    processOf: (s) => pids[s] === undefined ? undefined : { pid: pids[s], comm: commBy(pids[s]) },
   }, local.symbolizer);
   if (pid === undefined && where.pid < 0 && hasUserAddresses(columns)) {
     host.writeError("user addresses need the process that they are of: --pid N, or --pid-offset with --counts\n");
   }
-  return EXIT_OK;
+  return isWhole ? EXIT_OK : EXIT_FAILED;
 }
 
 function openMap(name: string): BpfMap {

@@ -1,5 +1,13 @@
 // Owns what is learnt of processes while they live: their names, mappings and binaries, and whose perf maps are whose.
-import { commOf, perfMapOf, type PerfMapOwner, perfMapOwner, processMaps, startTimeOf } from "../../linux/linux.ts";
+import {
+  commOf,
+  ELSEWHERE_PID,
+  perfMapOf,
+  type PerfMapOwner,
+  perfMapOwner,
+  processMaps,
+  startTimeOf,
+} from "../../linux/linux.ts";
 import type { SampledProcess } from "../../recording/sample_recording.ts";
 import type { Host } from "../host.ts";
 import { CpuBudget } from "./cpu_budget.ts";
@@ -22,7 +30,7 @@ const MOST_EARLIER = 1 << 20;
 /** Longest line of mappings that there usually is: a path of 4096 bytes. */
 const MOST_LINE = 8192;
 
-/** What stands for processes of other PID namespaces: they have no numbers here, and nobody knows which they are. */
+/** What processes of other PID namespaces are called together: nobody tells which they are. */
 const ELSEWHERE = "[other PID namespaces]";
 
 /** One process as it is watched. */
@@ -45,6 +53,7 @@ interface Watched {
 export class ProcessWatch implements Disposable {
   /** What they execute from. */
   readonly binaries: LocalBinaries;
+  readonly #host: Host;
   readonly #processes = new Map<number, Watched>();
   /** Those that are to be looked at again, by how often they were; each list in the order of time. */
   readonly #again: { one: Watched; due: number }[][] = LATER.map(() => []);
@@ -55,6 +64,7 @@ export class ProcessWatch implements Disposable {
   readonly #budget = new CpuBudget(SHARE);
 
   constructor(host: Host, limits: Partial<LiveLimits> = {}) {
+    this.#host = host;
     this.binaries = new LocalBinaries(host, limits);
   }
 
@@ -69,6 +79,7 @@ export class ProcessWatch implements Disposable {
    * @param comm Name of the thread that was; for a process that is gone already.
    */
   see(pid: number, comm: string | undefined): void {
+    if (pid === ELSEWHERE_PID) this.#lookAtAll();
     const known = this.#processes.get(pid);
     const one = known ?? this.#watched(pid, comm);
     if (this.#look(one)) {
@@ -116,6 +127,7 @@ export class ProcessWatch implements Disposable {
   finish(): void {
     this.#stop();
     for (const one of this.#processes.values()) this.#look(one);
+    if (this.#processes.has(ELSEWHERE_PID)) this.#lookAtAll();
   }
 
   /** The perf map of a process, also of one that has ended: see {@linkcode perfMapOf}. */
@@ -143,7 +155,7 @@ export class ProcessWatch implements Disposable {
 
   #watched(pid: number, comm: string | undefined): Watched {
     const one: Watched = {
-      seen: { pid, comm: comm ?? (pid === 0 ? ELSEWHERE : `pid ${pid}`) },
+      seen: { pid, comm: comm ?? (pid === ELSEWHERE_PID ? ELSEWHERE : `pid ${pid}`) },
       startTime: startTimeOf(pid),
       owner: undefined,
       lines: new Set(),
@@ -155,6 +167,16 @@ export class ProcessWatch implements Disposable {
 
   #lookAgain(one: Watched, stage: number): void {
     this.#again[stage].push({ one, due: performance.now() + LATER[stage] });
+  }
+
+  /** What any process executes from, as some of them are sampled and nobody tells which: for frames with build IDs. */
+  #lookAtAll(): void {
+    for (const { name } of this.#host.list("/proc")) {
+      const pid = Number(name);
+      if (!(pid > 0) || this.#processes.has(pid)) continue;
+      const text = processMaps(pid, this.binaries.limits.mapsBytes);
+      if (text !== undefined) this.binaries.add(pid, codeLines(text).join("\n"));
+    }
   }
 
   /** Whether it is there to be looked at. */

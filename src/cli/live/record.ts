@@ -19,7 +19,7 @@ import { ProcessWatch } from "./process_watch.ts";
 import { Interrupts } from "./interrupts.ts";
 import { addBinaries, LocalSymbolizer, nameProcesses, userColumns } from "./record_result.ts";
 import { startStopped, type StoppedChild } from "./stopped_child.ts";
-import { checkWritable, writeFile } from "../write_file.ts";
+import { writeFile } from "../write_file.ts";
 
 /** `record (--pid N | --all | -- COMMAND…)`. */
 export const command: Command = {
@@ -36,7 +36,8 @@ pprof profile or a flame graph to files; then, on standard error, what was sampl
   --seconds N      how long
   --frequency N    samples a second and CPU (99)
   --output FILE    write a recording, which symbolize --recording reads, also elsewhere
-${outputHelp(19)}  --user           user stacks only
+${outputHelp(19)}                   (a command's own output goes there, too)
+  --user           user stacks only
   --kernel         kernel stacks only
   --depth N        most frames of a stack (127; more if kernel.perf_event_max_stack is raised)
   --entries N      stacks that the kernel holds at a time (16384), which are taken out before it is full; memory: 40 bytes a
@@ -47,7 +48,7 @@ ${outputHelp(19)}  --user           user stacks only
 User stacks follow frame pointers: compile with -fno-omit-frame-pointer. Functions of a just-in-time compiler are named
 by /tmp/perf-PID.map, which node --perf-basic-prof and others write.
 
-exit code: 0, or 1 if nothing was recorded
+exit code: 0, or 1 if nothing was recorded or a file could not be written
 `,
   flags: ["all", "user", "kernel", "linkage-names"],
   options: ["pid", "seconds", "frequency", "output", ...OUTPUT_OPTIONS, "depth", "entries", "debug-root"],
@@ -85,12 +86,16 @@ async function run(host: Host, parsed: ParsedArgs): Promise<number> {
   };
   if (!options.user && !options.kernel) throw new UsageError("--user and --kernel exclude each other");
   const pid = checkTarget(parsed);
-  await checkOutputs(parsed);
-  const output = parsed.values.get("output")?.at(-1);
-  if (output !== undefined) await checkWritable(output);
+  await checkOutputs(parsed, { outputs: ["output"] });
   const reason = whyNoBpf();
   if (reason !== undefined) throw new Error(reason);
   const { operands } = parsed;
+  if (!parsed.flags.has("all") && pidNamespace()?.own !== true) {
+    throw new Error(
+      "/proc is not of this process's PID namespace: a process has another number there.\n" +
+        "mount -t proc proc /proc, or record --all",
+    );
+  }
   const child = operands.length > 0 ? await startStopped(host, operands) : undefined;
   const target: Target = child !== undefined
     ? { name: operands.join(" "), pid: child.pid, child }
@@ -121,8 +126,8 @@ async function recordTarget(
 ): Promise<number> {
   if (pidNamespace() === undefined) {
     host.writeError(
-      "/proc is not of this process's PID namespace: processes are numbered otherwise there, and their names and\n" +
-        "addresses can't be found; stacks with build IDs are right. mount -t proc proc /proc helps\n",
+      "/proc is of a PID namespace that is neither this process's nor the machine's first: names of processes can't be\n" +
+        "found, nor those of frames without a build ID. mount -t proc proc /proc helps\n",
     );
   }
   const { pid, child } = target;
@@ -174,8 +179,8 @@ async function recordTarget(
   // First what can vanish with its process: perf maps of containers.
   await nameProcesses(local, watch, stacks, columns, () => stopped);
   recording.binaries = await addBinaries(local, watch.binaries, columns, () => stopped);
-  await writeResult(host, parsed, recording, local);
-  if (stacks.count.length > 0 || stacks.uncounted > 0) return EXIT_OK;
+  const isWhole = await writeResult(host, parsed, recording, local);
+  if (stacks.count.length > 0 || stacks.uncounted > 0) return isWhole ? EXIT_OK : EXIT_FAILED;
   host.writeError("nothing was sampled: it did not use the CPU\n");
   return EXIT_FAILED;
 }
@@ -255,7 +260,7 @@ async function writeResult(
   parsed: ParsedArgs,
   recording: SampleRecording,
   local: LocalSymbolizer,
-): Promise<void> {
+): Promise<boolean> {
   const output = parsed.values.get("output")?.at(-1);
   const archive = await encodeRecording(recording);
   if (output !== undefined) await writeFile(output, [archive]);
@@ -270,9 +275,10 @@ async function writeResult(
       : `: symbolize --recording ${output} --max-frames N`;
     throw new Error(`too many frames to be folded here${advice}`);
   }
-  await writeStacks(host, parsed, stacksOf(read), local.symbolizer, {
+  const isWhole = await writeStacks(host, parsed, stacksOf(read), local.symbolizer, {
     account: accountOf(read),
     silent: output !== undefined,
   });
   if (output !== undefined) host.writeError(`${output}: ${archive.length} bytes\n`);
+  return isWhole;
 }
