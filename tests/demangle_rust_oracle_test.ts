@@ -6,6 +6,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { assert } from "@std/assert";
 import { demangleRust } from "../src/demangle/rust.ts";
+import { inNode, leftInNode } from "./in_node.ts";
 
 /** Differences shown for each tool. */
 const SHOWN = 20;
@@ -209,17 +210,15 @@ function compare(what: string, names: string[]): void {
 const rustc = findRustc();
 const ready = rustc !== undefined && run("nm", ["--version"]) !== undefined;
 if (!ready) console.log("skipped: rustc or nm is not there");
-// Most of its time is the tools'. Node has Deno's engine, Bun another.
-const inNode = process.versions.deno === undefined && process.versions.bun === undefined;
 
 Deno.test({
-  name: "names of compiled Rust programs, legacy and v0, equal llvm-cxxfilt's and c++filt's",
-  ignore: !ready,
+  name: `names of compiled Rust programs, legacy and v0, equal llvm-cxxfilt's and c++filt's${leftInNode}`,
+  ignore: !ready || inNode,
   fn: () => compare("programs", programNames(rustc!)),
 });
 
 Deno.test({
-  name: `names of Rust's standard library equal llvm-cxxfilt's and c++filt's${inNode ? " (skipped in Node)" : ""}`,
+  name: `names of Rust's standard library equal llvm-cxxfilt's and c++filt's${leftInNode}`,
   ignore: !ready || inNode,
   // `deno task oracle` takes all.
   fn: () => compare("every eighth of the standard library", standardNames(rustc!).filter((_, i) => i % 8 === 0)),

@@ -189,16 +189,9 @@ function packagePair(version: number): { skeleton: DwarfSections; split: DwarfSe
 Deno.test("packages and their indices that are damaged end in answers or a FormatError", () => {
   for (const version of [4, 5]) {
     const { skeleton, split } = packagePair(version);
-    for (const [key, mutations] of [["cuIndex", 50_000], ["info", 50_000]] as const) {
-      fuzzParser(
-        `${key} of a package, version ${version}`,
-        [split[key]],
-        (bytes) => lookAll(skeleton, { ...split, [key]: bytes }),
-        {
-          mutations,
-          seed: version,
-        },
-      );
+    for (const key of ["cuIndex", "info"] as const) {
+      const look = (bytes: Uint8Array) => lookAll(skeleton, { ...split, [key]: bytes });
+      fuzzParser(`${key} of a package, version ${version}`, [split[key]], look, { seed: version });
     }
   }
 });

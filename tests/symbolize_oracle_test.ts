@@ -1,6 +1,5 @@
 // Owns the comparison with llvm-symbolizer in CI's size: a few builds, a few hundred addresses of each.
 // `deno task oracle` is the whole of it.
-import process from "node:process";
 import { assert, assertEquals } from "@std/assert";
 import { Symbolizer } from "../src/symbolize/symbolizer.ts";
 import { buildRecipes } from "./oracle/build.ts";
@@ -10,6 +9,7 @@ import { scoreText } from "./oracle/report.ts";
 import type { Subject } from "./oracle/subject.ts";
 import { systemRecipes } from "./oracle/system.ts";
 import { missingTools, Workspace } from "./oracle/tools.ts";
+import { inNode, leftInNode } from "./in_node.ts";
 
 /** One of each compiler, version and container; the names are those of `deno task oracle --list`. */
 const NAMES = [
@@ -29,11 +29,9 @@ const SEED = 20240607;
 
 const lacking = missingTools(["llvm-symbolizer", "llvm-dwarfdump", "readelf"]);
 if (lacking !== undefined) console.log(`skipped: ${lacking}`);
-// Most of its time is the tools'. Node has Deno's engine, Bun another.
-const inNode = process.versions.deno === undefined && process.versions.bun === undefined;
 
 Deno.test({
-  name: `names, files, lines and inlined calls equal llvm-symbolizer's${inNode ? " (skipped in Node)" : ""}`,
+  name: `names, files, lines and inlined calls equal llvm-symbolizer's${leftInNode}`,
   ignore: lacking !== undefined || inNode,
   fn: async () => {
     const ws = new Workspace();

@@ -39,7 +39,10 @@ export async function checkOutputs(
   const { outputs = [], inputs = [] } = options;
   const known = new Map<string, string>();
   for (const name of inputs) {
-    for (const path of parsed.values.get(name) ?? []) known.set((await identityOf(path)) ?? "", name);
+    for (const path of parsed.values.get(name) ?? []) {
+      const identity = await identityOf(path);
+      if (identity !== undefined) known.set(identity, name);
+    }
   }
   for (const name of [...OUTPUT_OPTIONS, ...outputs]) {
     const path = fileOf(parsed, name);
