@@ -10,6 +10,7 @@ import { BPF_MAP_TYPE_HASH, BpfMap } from "../src/linux/linux.ts";
 import { inDirectory, run } from "./cli_run.ts";
 import { fillStacks, FRAME_POINTERS, noBpf, noBpfOrGcc } from "./linux_fixture.ts";
 import { readProfile } from "./pprof_reader.ts";
+import { leftToDeno, notDeno } from "./left_out.ts";
 
 const MAIN = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url));
 
@@ -250,7 +251,11 @@ Deno.test({
     }),
 });
 
-const unshare = canUnshare() ? noBpfOrGcc : { ignore: true, why: " (skipped: unshare(1) makes no PID namespace)" };
+const unshare = notDeno
+  ? { ignore: true, why: leftToDeno }
+  : canUnshare()
+  ? noBpfOrGcc
+  : { ignore: true, why: " (skipped: unshare(1) makes no PID namespace)" };
 
 function canUnshare(): boolean {
   try {

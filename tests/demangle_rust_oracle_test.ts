@@ -6,7 +6,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { assert } from "@std/assert";
 import { demangleRust } from "../src/demangle/rust.ts";
-import { inNode, leftInNode } from "./in_node.ts";
+import { leftToDeno, notDeno } from "./left_out.ts";
 
 /** Differences shown for each tool. */
 const SHOWN = 20;
@@ -212,14 +212,14 @@ const ready = rustc !== undefined && run("nm", ["--version"]) !== undefined;
 if (!ready) console.log("skipped: rustc or nm is not there");
 
 Deno.test({
-  name: `names of compiled Rust programs, legacy and v0, equal llvm-cxxfilt's and c++filt's${leftInNode}`,
-  ignore: !ready || inNode,
+  name: `names of compiled Rust programs, legacy and v0, equal llvm-cxxfilt's and c++filt's${leftToDeno}`,
+  ignore: !ready || notDeno,
   fn: () => compare("programs", programNames(rustc!)),
 });
 
 Deno.test({
-  name: `names of Rust's standard library equal llvm-cxxfilt's and c++filt's${leftInNode}`,
-  ignore: !ready || inNode,
+  name: `names of Rust's standard library equal llvm-cxxfilt's and c++filt's${leftToDeno}`,
+  ignore: !ready || notDeno,
   // `deno task oracle` takes all.
   fn: () => compare("every eighth of the standard library", standardNames(rustc!).filter((_, i) => i % 8 === 0)),
 });

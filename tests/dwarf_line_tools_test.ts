@@ -6,7 +6,7 @@ import { assert, assertEquals } from "@std/assert";
 import { ElfFile } from "../src/elf/elf_file.ts";
 import { LineProgram } from "../src/dwarf/line_program.ts";
 import { lineContext } from "./dwarf_line_builder.ts";
-import { inNode, leftInNode } from "./in_node.ts";
+import { leftToDeno, notDeno } from "./left_out.ts";
 import { TextTable } from "../src/dwarf/text_table.ts";
 
 const HEADER = `
@@ -137,8 +137,8 @@ const LINKED: [string, string[]][] = [
 const OBJECTS = ["powerpc64-linux-gnu", "mips-linux-gnu", "arm-linux-gnueabi", "hexagon"];
 
 Deno.test({
-  name: `rows and paths of compiled programs equal those of llvm-dwarfdump and llvm-symbolizer${leftInNode}`,
-  ignore: inNode,
+  name: `rows and paths of compiled programs equal those of llvm-dwarfdump and llvm-symbolizer${leftToDeno}`,
+  ignore: notDeno,
   fn: () => {
     const without = missing("gcc", "clang", "llvm-dwarfdump", "llvm-symbolizer");
     if (without.length > 0) return console.log(`skipped: not installed: ${without}`);

@@ -15,7 +15,7 @@ import { buildElf, concat, makeIdent } from "./elf_builder.ts";
 import { fuzzParser } from "./fuzz.ts";
 import { readSlots, readStubs, type Stub, stubsCommand } from "./oracle/plt_labels.ts";
 import { pltElf, type PltSpec, X86_LAZY } from "./plt_builder.ts";
-import { inNode, leftInNode } from "./in_node.ts";
+import { leftToDeno, notDeno } from "./left_out.ts";
 
 /** Our answer in the oracle's shape. */
 function stubsOf(bytes: Uint8Array): Stub[] {
@@ -129,8 +129,8 @@ function link(compiler: string, source: string, ...args: string[]): string | und
 let count = 0;
 
 Deno.test({
-  name: `stubs begin and end where objdump says, and have its names, whatever linked the program${leftInNode}`,
-  ignore: inNode,
+  name: `stubs begin and end where objdump says, and have its names, whatever linked the program${leftToDeno}`,
+  ignore: notDeno,
   fn: () => {
     let stubs = 0;
     for (const build of BUILDS) {
@@ -158,8 +158,8 @@ Deno.test({
 
 Deno.test({
   name:
-    `stubs of 64-bit ARM are where llvm-objdump says, with and without landing pads and authentication${leftInNode}`,
-  ignore: inNode,
+    `stubs of 64-bit ARM are where llvm-objdump says, with and without landing pads and authentication${leftToDeno}`,
+  ignore: notDeno,
   fn: () => {
     for (const flags of ARM_BUILDS) {
       const args = ["--target=aarch64-linux-gnu", "-nostdlib", "-shared", "-fPIC", "-fuse-ld=lld"];

@@ -6,7 +6,7 @@ import { assert, assertEquals } from "@std/assert";
 import { fileURLToPath } from "node:url";
 import { GsymReader } from "../mod.ts";
 import { SeededRandom } from "../src/base/random.ts";
-import { inNode, leftInNode } from "./in_node.ts";
+import { leftToDeno, notDeno } from "./left_out.ts";
 
 const PROGRAMS = fileURLToPath(new URL("../testdata/programs/", import.meta.url));
 const ADDRESSES = 5000;
@@ -43,8 +43,8 @@ function answer(gsym: GsymReader, address: bigint): string {
 }
 
 Deno.test({
-  name: `lookups equal llvm-gsymutil's${leftInNode}`,
-  ignore: lacking !== undefined || inNode,
+  name: `lookups equal llvm-gsymutil's${leftToDeno}`,
+  ignore: lacking !== undefined || notDeno,
   fn: async (t) => {
     const directory = mkdtempSync(`${tmpdir()}/gsym-`);
     try {

@@ -9,7 +9,7 @@ import { scoreText } from "./oracle/report.ts";
 import type { Subject } from "./oracle/subject.ts";
 import { systemRecipes } from "./oracle/system.ts";
 import { missingTools, Workspace } from "./oracle/tools.ts";
-import { inNode, leftInNode } from "./in_node.ts";
+import { inNode, leftInNode } from "./left_out.ts";
 
 /** One of each compiler, version and container; the names are those of `deno task oracle --list`. */
 const NAMES = [
