@@ -205,33 +205,11 @@ export function readAllSymbols(
   };
 }
 
-const NO_WORDS = new Uint32Array(0);
-const NO_SYMBOLS: SymbolColumns = {
-  count: 0,
-  addressHi: NO_WORDS,
-  addressLo: NO_WORDS,
-  sizeHi: NO_WORDS,
-  sizeLo: NO_WORDS,
-  name: NO_WORDS,
-  limitHi: NO_WORDS,
-  limitLo: NO_WORDS,
-  file: new Uint16Array(0),
-  files: new Uint32Array(1),
-  strings: new Uint8Array(0),
-};
-
-/**
- * Columns of symbols that come from elsewhere than a file. A `size` left out is 0.
- *
- * @throws {RangeError} If an address or size does not fit 64 bits.
- */
-export function columnsOf(all: readonly { name: string; address: bigint; size?: bigint }[]): SymbolColumns {
-  const column = () => new Uint32Array(all.length);
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  const columns: SymbolColumns = {
-    ...NO_SYMBOLS,
-    count: all.length,
+/** Columns of `count` symbols that are all zeros, without names and files. */
+function newColumns(count: number): SymbolColumns {
+  const column = () => new Uint32Array(count);
+  return {
+    count,
     addressHi: column(),
     addressLo: column(),
     sizeHi: column(),
@@ -239,8 +217,21 @@ export function columnsOf(all: readonly { name: string; address: bigint; size?: 
     name: column(),
     limitHi: column(),
     limitLo: column(),
-    file: new Uint16Array(all.length),
+    file: new Uint16Array(count),
+    files: new Uint32Array(1),
+    strings: new Uint8Array(0),
   };
+}
+
+/**
+ * Columns of symbols that come from elsewhere than a file. A `size` left out is 0.
+ *
+ * @throws {RangeError} If an address or size does not fit 64 bits.
+ */
+export function columnsOf(all: readonly { name: string; address: bigint; size?: bigint }[]): SymbolColumns {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  const columns = newColumns(all.length);
   const encoder = new TextEncoder();
   all.forEach(({ name, address, size = 0n }, i) => {
     for (const value of [address, size]) {
@@ -260,7 +251,7 @@ export function columnsOf(all: readonly { name: string; address: bigint; size?: 
   return columns;
 }
 
-function joinColumns([first = NO_SYMBOLS, second]: SymbolColumns[]): SymbolColumns {
+function joinColumns([first = newColumns(0), second]: SymbolColumns[]): SymbolColumns {
   if (second === undefined) return first;
   const count = first.count + second.count;
   const join = <T extends Uint8Array | Uint16Array | Uint32Array>(a: T, b: T, out: T): T => {
@@ -328,16 +319,8 @@ function readColumns(capture: SymbolCapture): SymbolColumns {
     fileOf[count] = bytes[i * entry + infoAt] >>> 4 === STB_LOCAL ? file : 0;
     keep[count++] = i;
   }
-  const column = () => new Uint32Array(count);
   const out: SymbolColumns = {
-    count,
-    addressHi: column(),
-    addressLo: column(),
-    sizeHi: column(),
-    sizeLo: column(),
-    name: column(),
-    limitHi: column(),
-    limitLo: column(),
+    ...newColumns(count),
     file: fileOf.slice(0, count),
     files: Uint32Array.from(files),
     strings,
