@@ -399,12 +399,12 @@ Deno.test({
   },
 });
 
-Deno.test("xz: round trips of 3 MiB of binaries", () => {
+Deno.test("xz: round trips of 8 MiB of binaries", () => {
   if (!haveXz()) return;
   if (!existsSync("/usr/bin")) return console.log("skipped: there is no /usr/bin");
-  const data = binaries(3 * MIB);
+  const data = binaries(8 * MIB);
   withXz((pack) => {
-    for (const args of [["-0"], ["-3", "-T2", "--block-size=1000000"]]) {
+    for (const args of [["-0"], ["-3", "-T2", "--block-size=3000000"]]) {
       const packed = pack(data, args);
       const start = performance.now();
       assert(bytesEqual(decompressXz(packed, data.length), data), args.join(" "));

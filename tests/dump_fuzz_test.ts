@@ -19,7 +19,7 @@ Deno.test("decodeStacks() survives truncation and mutation of dumps with build i
   });
   fuzzParser("decodeStacks with build ids", [readTestdata("bpftool/bid.raw")], (bytes) => {
     for (const littleEndian of [true, false]) decodeStacks(bytes, { ...LAYOUT, littleEndian });
-  });
+  }, { mutations: 80_000 });
 });
 
 Deno.test("decodeStacks() survives truncation and mutation of plain dumps", () => {

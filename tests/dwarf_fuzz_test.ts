@@ -191,7 +191,10 @@ Deno.test("packages and their indices that are damaged end in answers or a Forma
     const { skeleton, split } = packagePair(version);
     for (const key of ["cuIndex", "info"] as const) {
       const look = (bytes: Uint8Array) => lookAll(skeleton, { ...split, [key]: bytes });
-      fuzzParser(`${key} of a package, version ${version}`, [split[key]], look, { seed: version });
+      fuzzParser(`${key} of a package, version ${version}`, [split[key]], look, {
+        mutations: 50_000,
+        seed: version,
+      });
     }
   }
 });

@@ -67,7 +67,7 @@ for (const littleEndian of [true, false]) {
       ...{ version: 4, littleEndian, maximumOperations: 4, opcodeBase: 10 },
       program: program(littleEndian, 8),
     }));
-    fuzzParser("line program", samples, (bytes) => readAll(bytes, littleEndian));
+    fuzzParser("line program", samples, (bytes) => readAll(bytes, littleEndian), { mutations: 50_000 });
   });
 }
 
